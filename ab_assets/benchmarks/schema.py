@@ -1,0 +1,185 @@
+"""What benchmark.toml may say: one question asked of one dataset, validated at construction."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from ab_assets.benchmarks.keys import is_key
+
+Task = Literal["antigen-specificity", "paratope"]
+Chains = Literal["H", "L", "HL"]
+Policy = Literal["identity", "group", "published", "random", "time"]
+Baseline = Literal["kmer-logistic", "nearest-neighbour", "windowed-forest", "position-frequency"]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class Download(_Table):
+    """Where a source file can be had, and the digest it must have."""
+
+    file: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    url: str | None = None
+    derived_from: str | None = None
+
+
+class Source(_Table):
+    """The files as received. Paths are relative to the benchmark's folder."""
+
+    files: Annotated[tuple[str, ...], Field(min_length=1)]
+    format: Literal["table", "fasta", "sabdab"] = "table"
+    licence: str = "not stated"
+    citation: str = ""
+    download: tuple[Download, ...] = ()
+
+
+class Columns(_Table):
+    """Which column of the source holds what. `chain`, `sequence`, `positions`, `paratope` are for one-row-per-chain
+    tables (format `sabdab`); `vh`, `vl`, `label` for one-row-per-antibody tables (format `table`)."""
+
+    sequence_id: str | None = None
+    vh: str | None = None
+    vl: str | None = None
+    cdrh3: str | None = None
+    label: str | None = None
+    positive: tuple[str, ...] = ()
+    negative: tuple[str, ...] = ()
+    subject_id: str | None = None
+    entry: str | None = None
+    part: str | None = None
+    date: str | None = None
+    v_call: str | None = None
+    j_call: str | None = None
+    chain: str | None = None
+    sequence: str | None = None
+    positions: str | None = None
+    paratope: str | None = None
+    vh_positions: str | None = None
+    vl_positions: str | None = None
+
+    @field_validator("positive", "negative", mode="before")
+    @classmethod
+    def _as_text(cls, value: object) -> object:
+        return tuple(str(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+class Identity(_Table):
+    """Bounds at or above which two antibodies may not stand on both sides of a split; None is reported, not gated."""
+
+    vh: Fraction | None = 0.9
+    cdrh3: Fraction | None = 0.8
+    vl: Fraction | None = None
+
+
+class Parts(_Table):
+    """Which source files a published split declares as training, validation and test."""
+
+    train: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+
+
+class Split(_Table):
+    """How rows are divided. `fits` limits how many of the folds are used as test fold (default: every one)."""
+
+    policy: Policy = "identity"
+    identity: Identity = Identity()
+    certificate: Literal["enforce", "report"] = "enforce"
+    folds: Annotated[int, Field(ge=3, le=20)] = 4
+    fits: Annotated[int, Field(ge=1, le=20)] | None = None
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (1,)
+    max_removed: Annotated[float, Field(ge=0, le=1)] = 0.3
+    parts: Parts = Parts()
+    test_files: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.policy == "random" and self.certificate == "enforce":
+            msg = (
+                'policy "random" cannot keep an identity bound: say certificate = "report" to accept and show the leak'
+            )
+            raise ValueError(msg)
+        if self.fits is not None and self.fits > self.folds:
+            msg = f"fits = {self.fits} is more than folds = {self.folds}"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def fit_count(self) -> int:
+        """How many (train, validation, test) triples are fitted."""
+        return 1 if self.policy == "published" else (self.fits or self.folds)
+
+
+class Training(_Table):
+    """Overrides of the model's own recipe; None keeps what the catalogue says."""
+
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
+    epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
+    batch_size: Annotated[int, Field(ge=1, le=4096)] | None = None
+    trainable_layers: Annotated[int, Field(ge=0, le=100)] | None = None
+    patience: Annotated[int, Field(ge=1)] | None = None
+    weight_decay: Annotated[float, Field(ge=0)] | None = None
+    warmup_fraction: Annotated[float, Field(ge=0, le=1)] | None = None
+    pooling: Literal["mean", "cls"] | None = None
+
+    def overrides(self) -> dict[str, object]:
+        """Return only what was set, to be laid over a model's recipe."""
+        return {name: value for name, value in self if value is not None}
+
+
+class Evaluation(_Table):
+    """How scores and intervals are made. `primary_baseline` None takes the task's own."""
+
+    resamples: Annotated[int, Field(ge=100, le=100_000)] = 10_000
+    primary_baseline: Literal["kmer-logistic", "nearest-neighbour", "windowed-forest", "position-frequency"] | None = (
+        None
+    )
+    control_shuffles: Annotated[int, Field(ge=1, le=100)] = 20
+
+
+class Candidates(_Table):
+    """Unlabelled antibodies to score with the fitted models."""
+
+    files: tuple[str, ...] = ()
+
+
+class Benchmark(_Table):
+    """One benchmark.toml. `name` is the folder's name and follows the key grammar."""
+
+    name: str
+    task: Task
+    title: str = ""
+    description: str = ""
+    chains: Chains = "H"
+    models: Annotated[tuple[str, ...], Field(min_length=1)] = ("antiberty",)
+    retired: bool = False
+    source: Source
+    columns: Columns = Columns()
+    split: Split = Split()
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    candidates: Candidates = Candidates()
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_key(cls, value: str) -> str:
+        if not is_key(value):
+            msg = f"{value!r} is no benchmark name (a-z, 0-9, '.', '_', '-'; first a letter or digit; at most 63)"
+            raise ValueError(msg)
+        return value
+
+    @property
+    def primary_baseline(self) -> str:
+        """The baseline named beforehand that every model is compared with."""
+        default = "kmer-logistic" if self.task == "antigen-specificity" else "windowed-forest"
+        return self.evaluation.primary_baseline or default
+
+    @property
+    def chain_names(self) -> tuple[Literal["vh", "vl"], ...]:
+        """The chains a model may see, in the order in which their states are concatenated."""
+        return {"H": ("vh",), "L": ("vl",), "HL": ("vh", "vl")}[self.chains]  # type: ignore[return-value]

@@ -1,0 +1,1 @@
+"""What the scores are worth: baselines, metrics, intervals, comparisons."""

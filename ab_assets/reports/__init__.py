@@ -1,0 +1,1 @@
+"""One page a scientist can read and a colleague can check."""

@@ -1,0 +1,1 @@
+"""Who may train on what, and the proof that nothing leaks."""

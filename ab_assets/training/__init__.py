@@ -1,0 +1,1 @@
+"""From a language model to predictions on held-out antibodies."""
