@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
@@ -63,7 +67,7 @@ REASONS = {
 
 def number(value: float | None, *, digits: int = 3, signed: bool = False) -> str:
     """Return `value` with `digits` decimals and a true minus sign, or a dash when it is undefined."""
-    if value is None or value != value:  # noqa: PLR0124 - NaN is the one number that differs from itself
+    if value is None or math.isnan(value):
         return DASH
     rounded = round(value, digits)
     text = f"{abs(rounded):.{digits}f}"
@@ -118,8 +122,6 @@ def verdict(low: float | None, high: float | None, *, metric: str = "ap") -> str
     return "better" if (low > 0) == higher_is_better else "worse"
 
 
-def titles_of(models: Mapping[str, str] | tuple[Mapping[str, object], ...] | list[Mapping[str, object]]) -> dict[str, str]:
+def titles_of(models: Sequence[Mapping[str, object]]) -> dict[str, str]:
     """Return model name -> title from the list of models."""
-    if isinstance(models, Mapping):
-        return dict(models)
     return {str(model["name"]): str(model.get("title") or model["name"]) for model in models}

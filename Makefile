@@ -1,0 +1,38 @@
+# make demo    install, then two demo benchmarks from data to report
+# make test    install, then the tests
+# make ui      the Dagster UI on this machine
+# make lint    ruff, mypy, import-linter
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test lint ui install clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python >= 3.11 is needed, this is " + sys.version.split()[0] + ". Say which: make PYTHON=python3.12")'
+	@echo "Installing into $(VENV) (about 3 GB; some minutes)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) torch==2.13.0
+	@$(PIP) --editable '.[test,lint]'
+	@touch $@
+
+demo: install
+	@$(BIN)/ab-assets demo
+
+ui: install
+	@$(BIN)/ab-assets ui
+
+test: install
+	@$(BIN)/python -m pytest -n auto --dist loadgroup
+
+lint: install
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) .ab-assets

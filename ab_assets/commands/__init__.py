@@ -1,0 +1,1 @@
+"""What each command does, without the words of the command line."""

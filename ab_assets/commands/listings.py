@@ -1,0 +1,145 @@
+"""What is here and what it says, as plain rows: models, plan, status, metrics, damage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ab_assets.artifacts.store import Ref
+from ab_assets.errors import CorruptArtifactError, InvalidBenchmarkError
+from ab_assets.models.availability import availability
+from ab_assets.plan import plan
+
+if TYPE_CHECKING:
+    from ab_assets.home import Home
+
+Row = dict[str, Any]
+SHOWN_METRICS = ("ap", "auroc", "mcc", "f1", "recall", "fpr")
+
+
+def model_rows(home: Home) -> list[Row]:
+    """Return one row per model of the catalogue."""
+    rows = []
+    for name, spec in home.catalogue().items():
+        found = availability(spec)
+        missing = ", ".join(str(file) for file in found.missing_files)
+        rows.append(
+            {
+                "name": name,
+                "title": spec.title,
+                "family": spec.family,
+                "parameters": spec.parameters,
+                "parameters_text": _size(spec.parameters),
+                "licence": spec.licence,
+                "available": found.available,
+                "where": found.where if found.available else f"{found.where}: {missing}" if missing else found.where,
+            }
+        )
+    return rows
+
+
+def plan_rows(home: Home, name: str | None = None) -> list[Row]:
+    """Return every partition of one benchmark, or of all, with its status and the reasons."""
+    benchmarks = [home.benchmark(name)] if name else home.benchmarks()
+    steps = plan([(item, home.folder(item.name)) for item in benchmarks], home.catalogue(), home.store)
+    return [
+        {
+            "asset": step.ref.asset,
+            "benchmark": step.ref.benchmark,
+            "model": step.ref.model,
+            "status": step.status,
+            "reasons": list(step.reasons),
+        }
+        for step in steps
+    ]
+
+
+def status_rows(home: Home) -> list[Row]:
+    """Return one row per benchmark of the home; a broken one says that it is."""
+    rows = []
+    for name in home.names():
+        try:
+            benchmark = home.benchmark(name)
+        except InvalidBenchmarkError:
+            rows.append({"benchmark": name, "task": "invalid", "models": [], "fresh": 0, "partitions": 0, "report": None})
+            continue
+        steps = plan_rows(home, name)
+        report = home.store.current(Ref("report", name))
+        rows.append(
+            {
+                "benchmark": name,
+                "task": benchmark.task,
+                "models": list(benchmark.models),
+                "fresh": sum(step["status"] == "fresh" for step in steps),
+                "partitions": len(steps),
+                "report": str(report.folder / "report.html") if report else None,
+            }
+        )
+    return rows
+
+
+def metrics_document(home: Home, name: str) -> Row:
+    """Return the metric table of a benchmark: per method each metric with its interval, and what it rests on."""
+    benchmark = home.benchmark(name)
+    table = home.store.require(Ref("metric_table", name))
+    certificate = home.store.require(Ref("split", name)).document("certificate")
+    methods: dict[str, Row] = {}
+    for row in table.table("scores").iter_rows(named=True):
+        method = methods.setdefault(row["method"], {"positives": row["positives"], "negatives": row["negatives"]})
+        if row["view"] == "all":
+            method[row["metric"]] = {field: row[field] for field in ("value", "low", "high", "reason")}
+        else:
+            views = method.setdefault("views", {}).setdefault(row["view"], {})
+            views[row["metric"]] = {field: row[field] for field in ("value", "low", "high", "reason")}
+    return {
+        "benchmark": name,
+        "task": benchmark.task,
+        "certificate": certificate,
+        "methods": methods,
+        "comparisons": table.table("comparisons").to_dicts(),
+        "missing": table.document("missing"),
+    }
+
+
+def metrics_lines(document: Row) -> list[str]:
+    """Return the metric table as lines of text."""
+    certificate = document["certificate"]
+    lines = [f"{document['benchmark']} ({document['task']})", certificate_line(certificate), ""]
+    width = max((len(name) for name in document["methods"]), default=6)
+    lines.append("method".ljust(width) + "".join(f"  {name:<18}" for name in SHOWN_METRICS))
+    for name, method in document["methods"].items():
+        lines.append(name.ljust(width) + "".join(f"  {_cell(method.get(metric)):<18}" for metric in SHOWN_METRICS))
+    lines += ["", *(f"missing: {item}" for item in document["missing"])]
+    return [line.rstrip() for line in lines]
+
+
+def certificate_line(certificate: Row) -> str:
+    """Return in one line what the certificate says."""
+    maxima = ", ".join(f"{measure} {value:.2f}" for measure, value in sorted(certificate["maximum"].items()))
+    verdict = "certified: no test row is as similar to a training row as the bound" if certificate["passed"] else "LEAKS"
+    verdict = verdict if certificate["enforced"] else "waived: not certified"
+    return f"{verdict} (highest train-test identity: {maxima})"
+
+
+def damage_in(home: Home) -> tuple[int, list[str]]:
+    """Return how many stored files were hashed again, and one line for each that is not what was published."""
+    checked, damaged = 0, []
+    for artifact in home.store.objects():
+        for name in artifact.manifest["files"]:
+            checked += 1
+            try:
+                artifact.path(name)
+            except CorruptArtifactError as error:
+                damaged.append(str(error))
+    return checked, damaged
+
+
+def _cell(value: Row | None) -> str:
+    if value is None or value["value"] is None:
+        return "-"
+    if value["low"] is None:
+        return f"{value['value']:.3f}"
+    return f"{value['value']:.3f} [{value['low']:.2f}, {value['high']:.2f}]"
+
+
+def _size(parameters: int) -> str:
+    return f"{parameters / 1e9:.1f} B" if parameters >= 1e9 else f"{parameters / 1e6:.0f} M"

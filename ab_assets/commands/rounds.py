@@ -1,0 +1,93 @@
+"""A whole round: prepare, evaluate each model, report; said aloud as it goes."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ab_assets.artifacts.store import Ref
+from ab_assets.commands.console import TerminalProgress, complain, say
+from ab_assets.commands.intake import DEFINED, add_benchmark
+from ab_assets.commands.listings import metrics_document, metrics_lines
+from ab_assets.definitions import defs
+from ab_assets.errors import AbAssetsError, BadInputError, UnknownNameError
+from ab_assets.models.availability import require_available
+from jobs.launching import open_instance, register, run_job
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from dagster import DagsterInstance
+
+    from ab_assets.home import Home
+    from jobs.launching import RunResult
+
+DEMOS = ("demo-specificity", "demo-paratope")
+
+
+def materialize_benchmark(home: Home, name: str, *, models: Sequence[str] = (), force: bool = False) -> None:
+    """Make what is not there yet, up to the report.
+
+    A model that fails leaves the others and the report standing; the first failure is raised at the end.
+    """
+    benchmark = home.benchmark(name)
+    if unknown := [model for model in models if model not in benchmark.models]:
+        raise UnknownNameError(
+            what=f"{name} does not compare {', '.join(unknown)}",
+            expected=f"some of {', '.join(benchmark.models)}",
+            hint="Add it under `models` in benchmark.toml.",
+        )
+    for model in models or benchmark.models:
+        require_available(home.model(model))
+    with open_instance(home) as instance:
+        register(instance, [name])
+        _run(instance, home, "prepare", name, force=force)
+        failures = []
+        for model in models or benchmark.models:
+            try:
+                _run(instance, home, "evaluate", name, model=model, force=force)
+            except AbAssetsError as error:
+                complain(f"  {model}: {error}")
+                failures.append(error)
+        _run(instance, home, "report", name, force=force)
+    if failures:
+        raise failures[0]
+
+
+def run_demo(home: Home) -> None:
+    """Make the simulated antibodies, both demo benchmarks up to their reports, and print what to open."""
+    from ab_assets.datasets.simulation import write_demo  # noqa: PLC0415 - only the demo simulates
+
+    for name in DEMOS:
+        folder = home.folder(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_demo(name, folder)
+        (folder / "benchmark.toml").write_bytes((DEFINED / name / "benchmark.toml").read_bytes())
+        add_benchmark(folder, home)
+        say(f"== {name}")
+        materialize_benchmark(home, name)
+        say()
+        for line in metrics_lines(metrics_document(home, name)):
+            say(f"  {line}" if line else "")
+    say("Reports:")
+    for name in DEMOS:
+        say(f"  {home.store.require(Ref('report', name)).path('report.html')}")
+    say("The same in the Dagster UI:  make ui   (or: .venv/bin/ab-assets ui)")
+
+
+def _run(
+    instance: DagsterInstance, home: Home, job: str, benchmark: str, *, model: str | None = None, force: bool = False
+) -> RunResult:
+    start = time.monotonic()
+    with TerminalProgress() as progress:
+        result = run_job(defs, instance, home, job, benchmark, model=model, force=force, progress=progress)
+    title = f"{job} {benchmark}{f' {model}' if model else ''}"
+    made = [item for item in result.made if item.compared and not item.reused]
+    reused = [item for item in result.made if item.compared and item.reused]
+    say(f"{title}: {len(made)} made, {len(reused)} reused, {time.monotonic() - start:.1f} s")
+    for item in made:
+        say(f"  {item.asset:<26} {item.seconds:8.1f} s")
+    if result.error is not None:
+        raise result.error
+    return result

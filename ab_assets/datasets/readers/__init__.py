@@ -1,0 +1,145 @@
+"""Source files of every format become one layout (SOURCE), each row either readable or rejected with a reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from ab_assets.datasets.readers.antibodies import antibodies_from_table
+from ab_assets.datasets.readers.chains import antibodies_from_chains
+from ab_assets.datasets.readers.delimited import SEPARATORS, read_delimited
+from ab_assets.datasets.readers.fasta import SUFFIXES as FASTA_SUFFIXES
+from ab_assets.datasets.readers.fasta import antibodies_from_fasta, read_fasta
+from ab_assets.datasets.readers.parquet import read_parquet
+from ab_assets.datasets.readers.source import (
+    SOURCE,
+    RawTable,
+    SourceTable,
+    canonical_part,
+    declared_columns,
+    missing_columns,
+    part_of_file,
+    reads_part_column,
+    source_path,
+    standardise,
+)
+from ab_assets.datasets.rejection import Sieve, join_rejected
+from ab_assets.errors import BadInputError, InvalidBenchmarkError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from ab_assets.benchmarks.schema import Benchmark
+
+__all__ = ["SOURCE", "Reading", "SourceTable", "read_as_far_as_possible", "read_raw", "read_source", "suffix_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What could be read, and what could not."""
+
+    source: SourceTable
+    problems: tuple[Problem, ...]
+
+
+def read_source(benchmark: Benchmark, folder: Path) -> SourceTable:
+    """Return the rows of all source files of `benchmark`, which lie in `folder`.
+
+    Raises InvalidBenchmarkError with every file that is missing or unreadable and every declared column that is missing.
+    """
+    reading = read_as_far_as_possible(benchmark, folder)
+    if reading.problems:
+        raise InvalidBenchmarkError(name=benchmark.name, problems=reading.problems)
+    return reading.source
+
+
+def read_as_far_as_possible(benchmark: Benchmark, folder: Path) -> Reading:
+    """Return the rows of the files that can be read, missing columns as null, and all problems of the others."""
+    problems: list[Problem] = []
+    tables: list[pl.DataFrame] = []
+    records: list[pl.DataFrame] = []
+    for file in benchmark.source.files:
+        try:
+            if benchmark.source.format == "fasta" and suffix_of(file) in FASTA_SUFFIXES:
+                frame = read_fasta(source_path(folder, file), file=file)
+                records.append(_placed(frame, benchmark, file, with_part=True))
+            else:
+                tables.append(_read_table(benchmark, folder, file, problems))
+        except BadInputError as error:
+            problems.append(error.problem)
+    return Reading(_assembled(benchmark, tables, records), tuple(problems))
+
+
+def suffix_of(file: str) -> str:
+    """Return what the name says about the format, in lower case and without .gz: ".csv", ".fasta" ..."""
+    path = PurePosixPath(file.lower())
+    return PurePosixPath(path.stem).suffix if path.suffix == ".gz" else path.suffix
+
+
+def read_raw(path: Path, *, file: str, wanted: Collection[str]) -> RawTable:
+    """Read one table whose format its name tells: .csv, .tsv (also .gz) or .parquet.
+
+    Raises BadInputError for another name, UnreadableFileError for a file that is not what its name says.
+    """
+    suffix = suffix_of(file)
+    if suffix in SEPARATORS:
+        return read_delimited(path, file=file, separator=SEPARATORS[suffix], wanted=wanted)
+    if suffix == ".parquet" and not file.lower().endswith(".gz"):
+        return read_parquet(path, file=file, wanted=wanted)
+    raise BadInputError(
+        what="the file's name does not tell its format",
+        where=file,
+        expected=".csv, .tsv, .csv.gz, .tsv.gz or .parquet",
+        hint='Rename it; FASTA files need format = "fasta" in [source].',
+    )
+
+
+def _read_table(benchmark: Benchmark, folder: Path, file: str, problems: list[Problem]) -> pl.DataFrame:
+    columns = declared_columns(benchmark)
+    if not reads_part_column(benchmark):
+        columns.pop("part", None)
+    raw = read_raw(source_path(folder, file), file=file, wanted=set(columns.values()))
+    problems += missing_columns(benchmark, file, raw.header)
+    return _placed(standardise(raw, columns), benchmark, file, with_part=benchmark.source.format != "fasta")
+
+
+def _placed(frame: pl.DataFrame, benchmark: Benchmark, file: str, *, with_part: bool) -> pl.DataFrame:
+    """Add `file` and, where the file as a whole belongs to a part, `part`."""
+    frame = frame.with_columns(pl.lit(file).alias("file"))
+    part = part_of_file(benchmark, file)
+    if with_part and (part is not None or "part" not in frame.columns):
+        return frame.with_columns(pl.lit(part, dtype=pl.String).alias("part"))
+    return frame
+
+
+def _assembled(benchmark: Benchmark, tables: list[pl.DataFrame], records: list[pl.DataFrame]) -> SourceTable:
+    if not tables and not records:
+        return SourceTable(SOURCE.to_frame(), join_rejected([]))
+    if benchmark.source.format == "table":
+        source = antibodies_from_table(tables)
+    elif benchmark.source.format == "sabdab":
+        source = antibodies_from_chains(tables, benchmark)
+    elif records:
+        source = antibodies_from_fasta(records, tables, benchmark)
+    else:
+        return SourceTable(SOURCE.to_frame(), join_rejected([]))
+    return _with_canonical_part(source, benchmark)
+
+
+def _with_canonical_part(source: SourceTable, benchmark: Benchmark) -> SourceTable:
+    if not reads_part_column(benchmark):
+        return source
+    sieve = Sieve(source.rows.with_columns(canonical_part("part").alias("canonical")))
+    sieve.reject(
+        pl.col("canonical").is_null(),
+        reason="undeclared-part",
+        column=benchmark.columns.part,
+        value="part",
+        detail="expected train, validation or test",
+    )
+    rows = sieve.rows.with_columns(pl.col("canonical").alias("part")).drop("canonical")
+    return SourceTable(rows, join_rejected([source.rejected, sieve.rejected]))

@@ -1,0 +1,101 @@
+"""CSV and TSV files, plain or gzipped: every record has as many fields as the header, or the file is refused."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import zlib
+from typing import IO, TYPE_CHECKING
+
+import polars as pl
+
+from ab_assets.datasets.readers.source import RawTable
+from ab_assets.errors import UnreadableFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+
+
+def read_delimited(path: Path, *, file: str, separator: str, wanted: Collection[str]) -> RawTable:
+    """Read a text table with a header line; empty cells become null.
+
+    `row` counts records from 1; empty lines count but are no rows. Only `wanted` columns are kept.
+    Raises UnreadableFileError when the file is truncated, is no UTF-8 text, or a record has another number of fields.
+    """
+    try:
+        with open_text(path) as stream:
+            return _read(csv.reader(stream, delimiter=separator, strict=True), file=file, wanted=wanted)
+    except csv.Error as error:
+        raise UnreadableFileError(
+            what=f"this is no valid table: {error}", where=file, hint="Look for a quotation mark without its partner."
+        ) from error
+    except UNREADABLE as error:
+        raise unreadable(error, file=file) from error
+
+
+# What decompression and decoding raise for files that are damaged or something else.
+UNREADABLE = (OSError, EOFError, zlib.error, UnicodeDecodeError)
+
+
+def open_text(path: Path) -> IO[str]:
+    """Open a UTF-8 text file, decompressing it when its name ends in .gz."""
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def unreadable(error: BaseException, *, file: str) -> UnreadableFileError:
+    """Return the error a user should see for one of UNREADABLE."""
+    if isinstance(error, UnicodeDecodeError):
+        return UnreadableFileError(
+            what="this is no UTF-8 text",
+            where=file,
+            found=f"byte 0x{error.object[error.start]:02x}",
+            hint="Save it as UTF-8; compressed text must be named .gz.",
+        )
+    if isinstance(error, gzip.BadGzipFile) and "Not a gzipped file" in str(error):
+        return UnreadableFileError(
+            what="this is no gzip file", where=file, hint="Compress it, or drop .gz from its name."
+        )
+    if isinstance(error, EOFError | zlib.error | gzip.BadGzipFile):
+        return UnreadableFileError(
+            what="the compressed file is truncated or damaged", where=file, hint="Copy or download it again."
+        )
+    return UnreadableFileError(what=f"the file cannot be read: {error}", where=file, hint="Check its permissions.")
+
+
+def _read(records: Iterator[list[str]], *, file: str, wanted: Collection[str]) -> RawTable:
+    header = tuple(name.strip() for name in next(records, []))
+    if not header:
+        raise UnreadableFileError(what="the file is empty", where=file, expected="a header line and one line per row")
+    places = [place for place, name in enumerate(header) if name in wanted and header.index(name) == place]
+    rows: list[int] = []
+    cells: list[list[str]] = [[] for _ in places]
+    misshapen: list[tuple[int, int]] = []
+    for row, record in enumerate(records, start=1):
+        if not record:
+            continue
+        if len(record) != len(header):
+            misshapen.append((row, len(record)))
+            continue
+        rows.append(row)
+        for column, place in zip(cells, places, strict=True):
+            column.append(record[place])
+    if misshapen:
+        row, count = misshapen[0]
+        others = f" (and {len(misshapen) - 1} more rows)" if len(misshapen) > 1 else ""
+        raise UnreadableFileError(
+            what=f"the row has another number of fields than the header{others}",
+            where=f"{file}:{row}",
+            found=f"{count}",
+            expected=f"{len(header)}",
+            hint="The file may be truncated, or a cell may hold the separator without quotation marks.",
+        )
+    columns = {header[place]: column for place, column in zip(places, cells, strict=True)}
+    frame = pl.DataFrame({"row": rows}, schema={"row": pl.Int64})
+    return RawTable(
+        header, frame.with_columns(pl.Series(name, text, dtype=pl.String) for name, text in columns.items())
+    )

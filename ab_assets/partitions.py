@@ -1,0 +1,22 @@
+"""The two keys of the graph: which benchmark (dynamic), which model (static), and both."""
+
+from __future__ import annotations
+
+from dagster import DynamicPartitionsDefinition, MultiPartitionKey, MultiPartitionsDefinition, StaticPartitionsDefinition
+
+from ab_assets.benchmarks.keys import require_key
+from ab_assets.home import Home
+
+BENCHMARK = "benchmark"
+MODEL = "model"
+
+BENCHMARKS = DynamicPartitionsDefinition(name=BENCHMARK)
+MODELS = StaticPartitionsDefinition(sorted(Home.from_environment().catalogue()))
+BENCHMARKS_BY_MODEL = MultiPartitionsDefinition({BENCHMARK: BENCHMARKS, MODEL: MODELS})
+
+
+def grid_key(benchmark: str, model: str) -> MultiPartitionKey:
+    """Return the key of one (benchmark, model) partition. Raises BadInputError for a key outside the grammar."""
+    return MultiPartitionKey(
+        {BENCHMARK: require_key(benchmark, kind="benchmark"), MODEL: require_key(model, kind="model")}
+    )

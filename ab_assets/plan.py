@@ -1,0 +1,123 @@
+"""What is stale, and why: one pure function from (benchmarks, catalogue, store) to a list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from ab_assets.artifacts.fingerprint import differences, file_digest
+from ab_assets.artifacts.store import ArtifactStore, Ref
+from ab_assets.graph import NODES, Node, question_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from ab_assets.artifacts.fingerprint import Question
+    from ab_assets.benchmarks.schema import Benchmark
+    from ab_assets.models.catalogue import ModelSpec
+
+Status = Literal["fresh", "stale", "new"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One partition of one asset. `reasons` is empty exactly when it is fresh."""
+
+    ref: Ref
+    status: Status
+    reasons: tuple[str, ...] = ()
+
+
+def source_digests(benchmark: Benchmark, folder: Path) -> dict[str, str]:
+    """Return {file: sha256} of the files the benchmark declares; files that are not there are left out."""
+    return {name: file_digest(folder / name) for name in benchmark.source.files if (folder / name).is_file()}
+
+
+def candidate_digests(benchmark: Benchmark, folder: Path) -> dict[str, str]:
+    """Return {file: sha256} of the unlabelled antibodies to score."""
+    return {name: file_digest(folder / name) for name in benchmark.candidates.files if (folder / name).is_file()}
+
+
+def plan(
+    benchmarks: Iterable[tuple[Benchmark, Path]], catalogue: Mapping[str, ModelSpec], store: ArtifactStore
+) -> list[Step]:
+    """Return every partition these benchmarks consist of, upstream first, each fresh, stale or new, and why."""
+    steps: list[Step] = []
+    for benchmark, folder in benchmarks:
+        steps += _plan_one(benchmark, folder, catalogue, store)
+    return steps
+
+
+def _plan_one(benchmark: Benchmark, folder: Path, catalogue: Mapping[str, ModelSpec], store: ArtifactStore) -> list[Step]:
+    steps: dict[Ref, Step] = {}
+    for node in NODES.values():
+        if node.name == "candidate_predictions" and not benchmark.candidates.files:
+            continue
+        for model in benchmark.models if node.per_model else (None,):
+            ref = Ref(node.name, benchmark.name, model)
+            steps[ref] = _step(node, ref, benchmark, folder, catalogue, store, steps)
+    return list(steps.values())
+
+
+def _step(
+    node: Node,
+    ref: Ref,
+    benchmark: Benchmark,
+    folder: Path,
+    catalogue: Mapping[str, ModelSpec],
+    store: ArtifactStore,
+    steps: Mapping[Ref, Step],
+) -> Step:
+    upstream = upstream_refs(node, ref, benchmark)
+    shown = store.current(ref)
+    waiting = [source for source in upstream if steps[source].status != "fresh"]
+    inputs = {
+        input_name(source, node): artifact.digest
+        for source in upstream
+        if (artifact := store.current(source)) is not None
+    }
+    question = question_for(ref, benchmark, folder, inputs, catalogue)
+    reasons = [f"{source} is {_word(steps[source])}" for source in waiting]
+    if shown is None:
+        return Step(ref, "new", ("not made yet", *reasons))
+    if shown.fingerprint != question.fingerprint:
+        reasons = [*differences(shown.question, question.as_dict()), *reasons]
+    elif not shown.is_whole():
+        reasons = ["files are missing from the store", *reasons]
+    return Step(ref, "stale" if reasons else "fresh", tuple(reasons))
+
+
+def question_for(
+    ref: Ref, benchmark: Benchmark, folder: Path, inputs: Mapping[str, str], catalogue: Mapping[str, ModelSpec]
+) -> Question:
+    """Return the question behind a partition, source files included."""
+    found = dict(inputs)
+    if ref.asset == "raw_dataset":
+        found |= source_digests(benchmark, folder)
+    elif ref.asset == "candidate_predictions":
+        found |= candidate_digests(benchmark, folder)
+    return question_of(ref.asset, benchmark, found, spec=catalogue[ref.model] if ref.model else None)
+
+
+def upstream_refs(node: Node, ref: Ref, benchmark: Benchmark) -> list[Ref]:
+    """Return the partitions that this one reads: all of the benchmark's models where it gathers them."""
+    found: list[Ref] = []
+    for name in node.inputs:
+        if not NODES[name].per_model:
+            found.append(Ref(name, benchmark.name))
+        elif ref.model is not None:
+            found.append(Ref(name, benchmark.name, ref.model))
+        else:
+            found += [Ref(name, benchmark.name, model) for model in benchmark.models]
+    return found
+
+
+def input_name(source: Ref, node: Node) -> str:
+    """Return the name under which an upstream partition enters the fingerprint."""
+    gathered = source.model is not None and not node.per_model
+    return f"{source.asset}[{source.model}]" if gathered else source.asset
+
+
+def _word(step: Step) -> str:
+    return "not made yet" if step.status == "new" else "stale"

@@ -1,0 +1,118 @@
+"""Run the named jobs in this process, on the same instance the UI shows."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dagster import DagsterEventType, DagsterInstance, Failure
+
+from ab_assets.errors import AbAssetsError
+from ab_assets.partitions import BENCHMARK, grid_key
+from resources.compute import ReportingTo
+from resources.home import HomeResource
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dagster import Definitions, EventLogEntry
+
+    from ab_assets.home import Home
+    from ab_assets.progress import Progress
+
+_SETTINGS = Path(__file__).resolve().parents[1] / "deploy" / "laptop" / "dagster.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One partition after a run."""
+
+    asset: str
+    reused: bool
+    compared: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run made, and what stopped it."""
+
+    job: str
+    run_id: str
+    made: tuple[Made, ...]
+    error: AbAssetsError | None = None
+
+
+def prepare_dagster_home(home: Home) -> Path:
+    """Return DAGSTER_HOME inside the home, with the laptop's dagster.yaml when it has none."""
+    home.dagster.mkdir(parents=True, exist_ok=True)
+    if not (home.dagster / "dagster.yaml").exists():
+        shutil.copyfile(_SETTINGS, home.dagster / "dagster.yaml")
+    return home.dagster
+
+
+def open_instance(home: Home) -> DagsterInstance:
+    """Return the Dagster instance of this home; use it in a `with` block."""
+    return DagsterInstance.from_config(str(prepare_dagster_home(home)))
+
+
+def register(instance: DagsterInstance, benchmarks: Sequence[str]) -> None:
+    """Make the benchmarks partitions that the UI shows."""
+    known = set(instance.get_dynamic_partitions(BENCHMARK))
+    if new := [name for name in benchmarks if name not in known]:
+        instance.add_dynamic_partitions(BENCHMARK, new)
+
+
+def run_job(
+    defs: Definitions,
+    instance: DagsterInstance,
+    home: Home,
+    job: str,
+    benchmark: str,
+    *,
+    model: str | None = None,
+    force: bool = False,
+    progress: Progress,
+) -> RunResult:
+    """Run one job for one partition here and now; an error of the work is returned, not raised."""
+    definition = defs.resolve_job_def(job)
+    run_id, error = str(uuid.uuid4()), None
+    try:
+        definition.execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            partition_key=grid_key(benchmark, model) if model else benchmark,
+            run_config={
+                "ops": {node.name: {"config": {"force": force}} for node in definition.nodes},
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            },
+            resources={"home": HomeResource(root=str(home.root)), "reporting": ReportingTo.receiver(progress)},
+            tags={"ab_assets/asked_by": "cli", "ab_assets/host": socket.gethostname(), "ab_assets/pid": str(os.getpid())},
+        )
+    except AbAssetsError as raised:
+        error = raised
+    except Failure as failure:
+        if not isinstance(failure.__cause__, AbAssetsError):
+            raise
+        error = failure.__cause__
+    logs = instance.all_logs(run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION)
+    return RunResult(job, run_id, tuple(_made(entry) for entry in logs), error)
+
+
+def _made(entry: EventLogEntry) -> Made:
+    materialization = entry.asset_materialization
+    if materialization is None:
+        msg = f"{entry} is no materialization"
+        raise TypeError(msg)
+    values = {name: value.value for name, value in materialization.metadata.items()}
+    return Made(
+        asset=materialization.asset_key.to_user_string(),
+        reused=bool(values.get("reused", False)),
+        compared=values.get("compared") is not False,
+        seconds=float(str(values.get("seconds") or 0.0)),
+    )

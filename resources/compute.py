@@ -1,0 +1,62 @@
+"""Where a model is run: in this process, or (with the Kubernetes backend) in a pod of its own."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from dagster import ConfigurableResource
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable
+
+    from ab_assets.artifacts.publication import Outcome
+    from ab_assets.home import Home
+    from ab_assets.progress import Progress
+    from ab_assets.worker import Work
+
+_SECONDS_BETWEEN = 5.0
+
+
+class LocalCompute(ConfigurableResource):  # type: ignore[type-arg] # dagster leaves its parameter open
+    """The worker's code in this process: one device is enough."""
+
+    def run(self, home: Home, work: Work, progress: Progress) -> list[Outcome]:
+        """Return what each wanted partition shows after the work."""
+        from ab_assets.worker import run_work  # noqa: PLC0415 - a process that runs no model loads no worker
+
+        return run_work(home, work, progress)
+
+
+class Reporting(ConfigurableResource):  # type: ignore[type-arg] # dagster leaves its parameter open
+    """How far long work is: lines in the run's log, at most one every five seconds and one at each end."""
+
+    def progress(self, log: logging.Logger) -> Progress:
+        """Return the function that work calls with (what, done, total)."""
+        last: dict[str, float] = {}
+
+        def report(message: str, done: int, total: int) -> None:
+            now = time.monotonic()
+            if done >= total or now - last.get(message, 0.0) >= _SECONDS_BETWEEN:
+                last[message] = now
+                log.info("%s: %d of %d", message, done, total)
+
+        return report
+
+
+class ReportingTo(Reporting):
+    """Progress handed to a function of the caller's, the command line's terminal for example."""
+
+    _receiver: Callable[[str, int, int], None] | None = None
+
+    @classmethod
+    def receiver(cls, progress: Progress) -> ReportingTo:
+        """Return the resource that passes every call on to `progress`."""
+        resource = cls()
+        resource._receiver = progress  # noqa: SLF001 - its own class
+        return resource
+
+    def progress(self, log: logging.Logger) -> Progress:
+        """Return the caller's function."""
+        return self._receiver or super().progress(log)

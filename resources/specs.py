@@ -1,0 +1,40 @@
+"""What Dagster is told about each node of the graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dagster import AssetSpec
+
+from ab_assets.graph import NODES
+from ab_assets.partitions import BENCHMARKS, BENCHMARKS_BY_MODEL
+
+
+def asset_arguments(name: str) -> dict[str, Any]:
+    """Return the arguments of `@asset` for one node."""
+    node = NODES[name]
+    return {
+        "name": name,
+        "group_name": node.group,
+        "description": node.description,
+        "kinds": set(node.kinds),
+        "code_version": node.code_version,
+        "deps": list(node.inputs),
+        "partitions_def": BENCHMARKS_BY_MODEL if node.per_model else BENCHMARKS,
+        "output_required": True,
+    }
+
+
+def asset_spec(name: str) -> AssetSpec:
+    """Return the spec of one output of a multi-asset."""
+    node = NODES[name]
+    return AssetSpec(
+        key=name,
+        group_name=node.group,
+        description=node.description,
+        kinds=set(node.kinds),
+        code_version=node.code_version,
+        deps=list(node.inputs),
+        partitions_def=BENCHMARKS_BY_MODEL if node.per_model else BENCHMARKS,
+        skippable=True,
+    )
