@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ab_assets.artifacts.fingerprint import Question
     from ab_assets.benchmarks.schema import Benchmark
+    from ab_assets.home import Home
     from ab_assets.models.catalogue import ModelSpec
 
 Status = Literal["fresh", "stale", "new"]
@@ -98,6 +99,37 @@ def question_for(
     elif ref.asset == "candidate_predictions":
         found |= candidate_digests(benchmark, folder)
     return question_of(ref.asset, benchmark, found, spec=catalogue[ref.model] if ref.model else None)
+
+
+def question_now(home: Home, ref: Ref) -> Question:
+    """Return the question behind a partition, asked of what its inputs show now.
+
+    Raises MissingArtifactError when an input has not been made; an asset that gathers models does without those that
+    are missing or stale (`missing_models`).
+    """
+    benchmark, node = home.benchmark(ref.benchmark), NODES[ref.asset]
+    missing = missing_models(home, ref)
+    inputs = {
+        input_name(source, node): home.store.require(source).digest
+        for source in upstream_refs(node, ref, benchmark)
+        if source.model not in missing
+    }
+    return question_for(ref, benchmark, home.folder(ref.benchmark), inputs, home.catalogue())
+
+
+def missing_models(home: Home, ref: Ref) -> dict[str, str]:
+    """Return {model: why} of the models whose results an asset that gathers them has to do without."""
+    node = NODES[ref.asset]
+    if ref.model is not None or not any(NODES[name].per_model for name in node.inputs):
+        return {}
+    benchmark = home.benchmark(ref.benchmark)
+    steps = plan([(benchmark, home.folder(benchmark.name))], home.catalogue(), home.store)
+    wanted = set(upstream_refs(node, ref, benchmark))
+    return {
+        step.ref.model: f"{step.ref.asset}: {'; '.join(step.reasons)}"
+        for step in steps
+        if step.ref.model and step.ref in wanted and step.reasons
+    }
 
 
 def upstream_refs(node: Node, ref: Ref, benchmark: Benchmark) -> list[Ref]:

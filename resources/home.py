@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +11,15 @@ from pydantic import Field
 
 from ab_assets.artifacts.publication import Outcome, publish_once
 from ab_assets.artifacts.store import Artifact, Ref
-from ab_assets.graph import NODES
 from ab_assets.home import Home
-from ab_assets.plan import input_name, plan, question_for, upstream_refs
+from ab_assets.plan import question_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ab_assets.artifacts.fingerprint import Question
+    import polars as pl
+
     from ab_assets.artifacts.store import Draft
-    from ab_assets.benchmarks.schema import Benchmark
 
 Metadata = dict[str, Any]
 
@@ -44,28 +44,6 @@ class HomeResource(ConfigurableResource):  # type: ignore[type-arg] # dagster le
         """Return an upstream result, or say that it has not been made yet."""
         return self.home.store.require(Ref(asset, benchmark, model))
 
-    def question(self, ref: Ref, benchmark: Benchmark) -> Question:
-        """Return the question behind a partition, asked of what its inputs show now."""
-        home, node = self.home, NODES[ref.asset]
-        missing = self.missing(ref, benchmark)
-        inputs = {
-            input_name(source, node): home.store.require(source).digest
-            for source in upstream_refs(node, ref, benchmark)
-            if source not in missing
-        }
-        return question_for(ref, benchmark, home.folder(benchmark.name), inputs, home.catalogue())
-
-    def missing(self, ref: Ref, benchmark: Benchmark) -> dict[Ref, str]:
-        """Return {upstream model partition: why} of what a gathering asset has to do without."""
-        if ref.model is not None or not any(NODES[name].per_model for name in NODES[ref.asset].inputs):
-            return {}
-        home = self.home
-        steps = plan([(benchmark, home.folder(benchmark.name))], home.catalogue(), home.store)
-        wanted = set(upstream_refs(NODES[ref.asset], ref, benchmark))
-        return {
-            step.ref: "; ".join(step.reasons) for step in steps if step.ref in wanted and step.ref.model and step.reasons
-        }
-
     def make(
         self,
         ref: Ref,
@@ -73,11 +51,12 @@ class HomeResource(ConfigurableResource):  # type: ignore[type-arg] # dagster le
         show: Callable[[Artifact], Metadata] | None = None,
         *,
         force: bool,
+        check: Callable[[Artifact], AssetCheckResult] | None = None,
     ) -> MaterializeResult[Any]:
-        """Publish the partition unless it is there already, and say so to Dagster."""
-        benchmark = self.home.benchmark(ref.benchmark)
-        outcome = publish_once(self.home.store, ref, self.question(ref, benchmark), build, force=force)
-        return materialized(outcome, show(outcome.artifact) if show else {})
+        """Publish the partition unless it is there already, and say so to Dagster, with what its check found."""
+        outcome = publish_once(self.home.store, ref, question_now(self.home, ref), build, force=force)
+        checks = [check(outcome.artifact)] if check else []
+        return materialized(outcome, show(outcome.artifact) if show else {}, checks)
 
 
 def materialized(
@@ -114,3 +93,18 @@ def not_compared(asset: str, why: str) -> MaterializeResult[Any]:
 def markdown(text: str) -> MarkdownMetadataValue:
     """Return text that the UI shows as markdown."""
     return MarkdownMetadataValue(text)
+
+
+def preview(table: pl.DataFrame, *, width: int = 24) -> str:
+    """Return a small table as markdown: long cells cut, pipes and HTML made harmless."""
+    if not table.height:
+        return "none"
+    rows = [[_cell(value, width) for value in row] for row in table.iter_rows()]
+    lines = [list(table.columns), ["---"] * table.width, *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(value: object, width: int) -> str:
+    text = "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+    text = text if len(text) <= width else f"{text[: width - 1]}…"
+    return html.escape(text).replace("|", "\\|").replace("\n", " ")

@@ -23,18 +23,27 @@ class Outcome:
 
 
 def publish_once(
-    store: ArtifactStore, ref: Ref, question: Question, build: Callable[[Draft], None], *, force: bool = False
+    store: ArtifactStore,
+    ref: Ref,
+    question: Question,
+    build: Callable[[Draft], None],
+    *,
+    force: bool = False,
+    show: bool = True,
 ) -> Outcome:
     """Return the answer to `question`: what is published already, else what `build` writes into the draft.
 
-    `force` builds even when an answer is there. Nothing is published when `build` raises.
+    `force` builds even when an answer is there; with `show` the partition shows the answer from now on. Nothing is
+    published when `build` raises.
     """
     if not force and (known := store.find(ref.asset, question.fingerprint)) is not None:
-        store.point(ref, known)
+        if show:
+            store.point(ref, known)
         return Outcome(ref, known, reused=True)
     start = time.monotonic()
     with store.draft() as draft:
         build(draft)
         artifact = store.publish(draft, ref, question, seconds=time.monotonic() - start)
-    store.point(ref, artifact)
+    if show:
+        store.point(ref, artifact)
     return Outcome(ref, artifact, reused=False)

@@ -1,35 +1,81 @@
 """raw_dataset and curated_dataset."""
 
-from __future__ import annotations
-
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dagster import AssetCheckResult, AssetCheckSpec, AssetExecutionContext, MaterializeResult, asset
 
-from ab_assets.artifacts.store import Ref
+from ab_assets.artifacts.store import Artifact, Draft, Ref
 from ab_assets.datasets.curation import curate
 from ab_assets.datasets.numbering import AnarciiNumbering
 from ab_assets.datasets.readers import read_source
-from ab_assets.datasets.validation import require_valid
+from ab_assets.datasets.validation import problems_in
+from ab_assets.errors import InvalidBenchmarkError
 from ab_assets.partitions import BENCHMARKS
 from resources.compute import Reporting
-from resources.home import HomeResource, Making, markdown
+from resources.home import HomeResource, Making, Metadata, markdown, preview
 from resources.specs import asset_arguments
 
-if TYPE_CHECKING:
-    from ab_assets.artifacts.store import Artifact, Draft
+_SOURCES = "files"
 
 
 @asset(**asset_arguments("raw_dataset"))
 def raw_dataset(context: AssetExecutionContext, config: Making, home: HomeResource) -> MaterializeResult[Any]:
+    """Published only when `ab-assets validate` has nothing to say."""
     ref = Ref("raw_dataset", context.partition_key)
     benchmark, folder = home.home.benchmark(ref.benchmark), home.home.folder(ref.benchmark)
-    require_valid(benchmark, folder)
+    if problems := problems_in(benchmark, folder):
+        raise InvalidBenchmarkError(name=benchmark.name, problems=problems)
 
     def build(draft: Draft) -> None:
         for name in benchmark.source.files:
-            shutil.copyfile(folder / name, draft.path(name))
+            shutil.copyfile(folder / name, draft.path(f"{_SOURCES}/{name}"))
         draft.metadata = {"files": len(benchmark.source.files), "licence": benchmark.source.licence}
 
     return home.make(ref, build, force=config.force)
+
+
+@asset(
+    **asset_arguments("curated_dataset"),
+    check_specs=[
+        AssetCheckSpec(
+            "counts_balance",
+            asset="curated_dataset",
+            description="Every source row is kept, or rejected with a reason.",
+            partitions_def=BENCHMARKS,
+        )
+    ],
+)
+def curated_dataset(
+    context: AssetExecutionContext, config: Making, home: HomeResource, reporting: Reporting
+) -> MaterializeResult[Any]:
+    """One table for every later stage."""
+    ref = Ref("curated_dataset", context.partition_key)
+    benchmark, progress = home.home.benchmark(ref.benchmark), reporting.progress(context.log)
+
+    def build(draft: Draft) -> None:
+        raw = home.artifact("raw_dataset", ref.benchmark)
+        source = read_source(benchmark, raw.subfolder(_SOURCES))
+        numbering = AnarciiNumbering(home.home.cache / "numbering.sqlite")
+        curation = curate(source, benchmark, numbering=numbering, progress=progress)
+        draft.table("antibodies", curation.rows)
+        draft.table("rejected", curation.rejected)
+        draft.metadata = dict(curation.counts)
+
+    return home.make(ref, build, _shown, force=config.force, check=_counts_balance)
+
+
+def _shown(artifact: Artifact) -> Metadata:
+    head = artifact.table("antibodies").select("row_id", "sequence_id", "vh", "vl", "cdrh3", "label").head(5)
+    return {"head": markdown(preview(head)), "rejected_head": markdown(preview(artifact.table("rejected").head(10)))}
+
+
+def _counts_balance(artifact: Artifact) -> AssetCheckResult:
+    counts = artifact.metadata
+    rejected = sum(counts["rejected"].values())
+    return AssetCheckResult(
+        check_name="counts_balance",
+        asset_key="curated_dataset",
+        passed=counts["source_rows"] == counts["kept_source_rows"] + rejected,
+        metadata={"source_rows": counts["source_rows"], "kept": counts["kept_source_rows"], "rejected": rejected},
+    )

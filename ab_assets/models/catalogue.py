@@ -22,6 +22,8 @@ from ab_assets.models.specification import (
     TwinSource,
 )
 
+__all__ = ["ModelSpec", "get_model", "load_catalogue", "read_model_file"]
+
 BUILT_IN = Path(__file__).with_name("catalogue.toml")
 
 _TABLES: dict[tuple[str, ...], type[Table]] = {

@@ -29,7 +29,7 @@ class LayerStack(nn.Module):
         self._config = model.config
         self._layers: Any = nn.ModuleList(model.encoder.layer[start:stop])
         norm = getattr(model.encoder, "emb_layer_norm_after", None)
-        self._norm = norm if stop == len(model.encoder.layer) else None
+        self._norm = norm if start < stop == len(model.encoder.layer) else None
         self._rotary = getattr(model, "rotary_embeddings", None)
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
@@ -122,7 +122,6 @@ class Encoder:
     def trainable_copy(self, start: int) -> LayerStack:
         """Return a copy of the layers from `start` to the last that learns on its own; the encoder never changes.
 
-        With no layer left (`start` = layer count) the final norm stays frozen: nothing of the model learns.
+        With no layer left (`start` = layer count) it holds nothing that learns.
         """
-        stack = copy.deepcopy(self.stack(start, self.layer_count))
-        return stack.requires_grad_(requires_grad=start < self.layer_count)
+        return copy.deepcopy(self.stack(start, self.layer_count)).requires_grad_(requires_grad=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from ab_assets.reports.palette import DASHES, MUTED, SERIES, safe, styled
+from ab_assets.reports.palette import BASELINE_SERIES, DASHES, MUTED, SERIES, canvas, safe, styled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,8 +91,23 @@ def calibration(rows: pl.DataFrame) -> Calibration:
     return Calibration(mean[filled], observed[filled], number[filled])
 
 
-def _line(index: int) -> dict[str, object]:
-    return {"color": SERIES[index % len(SERIES)], "dash": DASHES[(index // len(SERIES)) % len(DASHES)], "width": 2}
+def _lines(methods: Sequence[Method]) -> dict[str, dict[str, object]]:
+    """Return a line style per method: models in colours, baselines dashed in greys."""
+    lines: dict[str, dict[str, object]] = {}
+    models = [method.name for method in methods if method.group != "baseline"]
+    for index, name in enumerate(models):
+        dash = DASHES[(index // len(SERIES)) % len(DASHES)]
+        lines[name] = {"color": SERIES[index % len(SERIES)], "dash": dash, "width": 2}
+    for index, name in enumerate(method.name for method in methods if method.group == "baseline"):
+        lines[name] = {"color": BASELINE_SERIES[index % len(BASELINE_SERIES)], "dash": "dash", "width": 2}
+    return lines
+
+
+def _shown_at_first(methods: Sequence[Method]) -> set[str]:
+    """Return the names of the methods drawn without a click: the best baseline is always one of them."""
+    baseline = [method.name for method in methods if method.group == "baseline"][:1]
+    models = [method.name for method in methods if method.group != "baseline"]
+    return {*models[: SHOWN_AT_FIRST - len(baseline)], *baseline}
 
 
 def _axes(figure: go.Figure, column: int, x: str, y: str) -> None:
@@ -102,28 +117,25 @@ def _axes(figure: go.Figure, column: int, x: str, y: str) -> None:
 
 def curve_figure(predictions: pl.DataFrame, methods: Sequence[Method], *, prevalence: float | None) -> go.Figure | None:
     """Return precision-recall and ROC curves side by side; all but the first few methods wait in the legend."""
-    from plotly.subplots import make_subplots
-
-    figure = make_subplots(
-        rows=1, cols=2, horizontal_spacing=0.09, subplot_titles=["<b>Precision-recall</b>", "<b>ROC</b>"]
-    )
-    drawn = 0
+    figure = canvas(["Precision-recall", "ROC"], columns=2, horizontal_spacing=0.09)
+    first, lines = _shown_at_first(methods), _lines(methods)
     for method in methods:
         averaged = curves(test_rows(predictions, method.name))
         if averaged is None:
             continue
         common = {
             "mode": "lines",
-            "line": _line(drawn),
+            "line": lines[method.name],
             "name": safe(method.label),
             "legendgroup": method.name,
-            "visible": True if drawn < SHOWN_AT_FIRST else "legendonly",
+            "visible": True if method.name in first else "legendonly",
         }
-        x = GRID.round(2).tolist()
-        figure.add_scatter(x=x, y=averaged.precision.round(4).tolist(), row=1, col=1, **common)
-        figure.add_scatter(x=x, y=averaged.sensitivity.round(4).tolist(), row=1, col=2, showlegend=False, **common)
-        drawn += 1
-    if not drawn:
+        grid = GRID.round(2).tolist()
+        figure.add_scatter(x=grid, y=averaged.precision.round(4).tolist(), row=1, col=1, **common)
+        figure.add_scatter(
+            x=[0.0, *grid], y=[0.0, *averaged.sensitivity.round(4).tolist()], row=1, col=2, showlegend=False, **common
+        )
+    if not figure.data:
         return None
     chance = {"color": MUTED, "dash": "dot", "width": 1.2}
     if prevalence is not None:
@@ -137,10 +149,9 @@ def curve_figure(predictions: pl.DataFrame, methods: Sequence[Method], *, preval
 
 def calibration_figure(predictions: pl.DataFrame, methods: Sequence[Method]) -> go.Figure | None:
     """Return the observed share of positives against the score; a calibrated method lies on the diagonal."""
-    import plotly.graph_objects as go
-
-    figure = go.Figure()
-    for index, method in enumerate(methods):
+    figure = canvas()
+    first, lines = _shown_at_first(methods), _lines(methods)
+    for method in methods:
         bins = calibration(test_rows(predictions, method.name))
         if not len(bins.score):
             continue
@@ -149,11 +160,11 @@ def calibration_figure(predictions: pl.DataFrame, methods: Sequence[Method]) -> 
             y=bins.observed.round(4).tolist(),
             customdata=bins.rows.tolist(),
             mode="lines+markers",
-            line=_line(index),
+            line=lines[method.name],
             marker={"size": 6},
             name=safe(method.label),
             hovertemplate="score %{x:.2f}, positive %{y:.2f}, %{customdata:,} rows",
-            visible=True if index < SHOWN_AT_FIRST else "legendonly",
+            visible=True if method.name in first else "legendonly",
         )
     if not figure.data:
         return None

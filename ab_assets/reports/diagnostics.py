@@ -9,7 +9,7 @@ import polars as pl
 
 from ab_assets.datasets.imgt import region_of, sort_key
 from ab_assets.reports import wording
-from ab_assets.reports.palette import BAND, BLUE, INK, MUTED, VERMILION, safe, styled
+from ab_assets.reports.palette import BAND, BLUE, INK, MUTED, VERMILION, canvas, safe, styled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,19 +22,12 @@ CDRS = ("cdr1", "cdr2", "cdr3")
 
 
 def leakage_figure(nearest: pl.DataFrame, bounds: Mapping[str, float | None]) -> go.Figure | None:
-    """Return, per measure, how close each test row comes to its nearest training row; bars over the bound are red."""
-    from plotly.subplots import make_subplots
-
+    """Return, per measure, the identity of test rows to their nearest training row; bars over the bound are orange."""
     tested = nearest.filter(pl.col("role") == "test")
     measures = [measure for measure in wording.MEASURES if measure in tested["by"].unique().to_list()]
     if not measures:
         return None
-    figure = make_subplots(
-        rows=1,
-        cols=len(measures),
-        horizontal_spacing=0.07,
-        subplot_titles=[f"<b>{wording.MEASURES[measure]}</b>" for measure in measures],
-    )
+    figure = canvas([wording.MEASURES[measure] for measure in measures], columns=len(measures), horizontal_spacing=0.07)
     for column, measure in enumerate(measures, start=1):
         identity = tested.filter(pl.col("by") == measure)["identity"].drop_nulls()
         bound = bounds.get(measure)
@@ -69,19 +62,16 @@ def _histogram(identity: pl.Series) -> tuple[list[float], list[int]]:
 
 def training_figure(histories: Sequence[Mapping[str, object]], titles: Mapping[str, str]) -> go.Figure | None:
     """Return loss by epoch, one panel per model: training thin, validation bold, shuffled-label fits grey."""
-    from plotly.subplots import make_subplots
-
     models = list(dict.fromkeys(str(step["model"]) for step in histories))
     if not models:
         return None
     columns = min(PANELS_PER_ROW, len(models))
     rows = math.ceil(len(models) / columns)
-    figure = make_subplots(
-        rows=rows,
-        cols=columns,
+    figure = canvas(
+        [titles.get(model, model) for model in models],
+        columns=columns,
         horizontal_spacing=0.07,
         vertical_spacing=0.28 / rows if rows > 1 else 0.0,
-        subplot_titles=[f"<b>{safe(titles.get(model, model))}</b>" for model in models],
     )
     legend: set[str] = set()
     for place, model in enumerate(models):
@@ -106,7 +96,10 @@ def _loss_lines(
 ) -> None:
     shuffled = str(steps[0]["arm"]).endswith("shuffled")
     colour = MUTED if shuffled else BLUE
-    for key, part, dash, width in (("train_loss", "training", "dot", 1.2), ("validation_loss", "validation", "solid", 2)):
+    for key, part, dash, width in (
+        ("train_loss", "training", "dot", 1.2),
+        ("validation_loss", "validation", "solid", 2),
+    ):
         name = f"{part}, shuffled labels" if shuffled else part
         figure.add_scatter(
             x=[step["epoch"] for step in steps],
@@ -136,24 +129,23 @@ def shade_cdrs(figure: go.Figure, positions: Sequence[str], *, row: int, column:
         inside = [place for place, position in enumerate(positions) if region_of(position) == region]
         if inside:
             figure.add_vrect(
-                x0=inside[0] - 0.5, x1=inside[-1] + 0.5, fillcolor=BAND, line_width=0, layer="below", row=row, col=column
+                x0=inside[0] - 0.5,
+                x1=inside[-1] + 0.5,
+                fillcolor=BAND,
+                line_width=0,
+                layer="below",
+                row=row,
+                col=column,
             )
 
 
 def attention_figure(attention: pl.DataFrame) -> go.Figure | None:
     """Return the attention each IMGT position receives in the last layer, before and after fine-tuning, per chain."""
-    from plotly.subplots import make_subplots
-
     last = attention.filter(pl.col("position").is_not_null(), pl.col("layer") == pl.col("layer").max())
     chains = [chain for chain in wording.CHAIN_NAMES if chain in last["chain"].unique().to_list()]
     if not chains:
         return None
-    figure = make_subplots(
-        rows=len(chains),
-        cols=1,
-        vertical_spacing=0.2,
-        subplot_titles=[f"<b>{wording.CHAIN_NAMES[chain].capitalize()}</b>" for chain in chains],
-    )
+    figure = canvas([wording.CHAIN_NAMES[chain].capitalize() for chain in chains], vertical_spacing=0.2)
     styles = {"pre-trained": {"color": MUTED, "dash": "dot", "width": 1.8}, "fine-tuned": {"color": BLUE, "width": 2}}
     for row, chain in enumerate(chains, start=1):
         rows = last.filter(pl.col("chain") == chain)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from ab_assets.reports import wording
+from ab_assets.reports.chance import chance
 from ab_assets.reports.methods import GROUPS, Method, describe, grouped, ordered
-from ab_assets.reports.palette import BAND, INK, MUTED, mark, marker, safe, styled
+from ab_assets.reports.palette import BAND, INK, MUTED, canvas, mark, marker, safe, styled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,42 +98,20 @@ def _interval_trace(method: Method, place: float, row: Mapping[str, float | None
     return trace
 
 
-def chance(scores: pl.DataFrame, metric: str) -> float | None:
-    """Return what a method that knows nothing reaches: prevalence for AP, 0 for MCC, 0.5 for AUROC."""
-    if metric != "ap":
-        return {"mcc": 0.0, "auroc": 0.5, "balanced_accuracy": 0.5}.get(metric)
-    return prevalence(scores)
-
-
-def prevalence(scores: pl.DataFrame, view: str = "all") -> float | None:
-    """Return the share of positives among the test rows of a view, or None when it was not stored."""
-    stored = scores.filter((pl.col("metric") == "prevalence") & (pl.col("view") == view))["value"].drop_nulls()
-    if len(stored):
-        return float(stored.median())  # type: ignore[arg-type]
-    counted = scores.filter((pl.col("view") == view) & (pl.col("positives") + pl.col("negatives") > 0))
-    if counted.is_empty():
-        return None
-    row = counted.row(0, named=True)
-    return float(row["positives"] / (row["positives"] + row["negatives"]))
-
-
 def score_figure(
     scores: pl.DataFrame, titles: Mapping[str, str], *, metrics: Sequence[str] = LEAD_METRICS, view: str = "all"
 ) -> go.Figure:
     """Return one panel per metric with a dot and a 95 % interval for every method; controls stand below, hollow."""
-    from plotly.subplots import make_subplots
-
     shown = scores.filter(pl.col("view") == view)
     methods = ordered(shown, titles)
     rows = _rows(methods)
     by_key = {(row["method"], row["metric"]): row for row in shown.iter_rows(named=True)}
-    figure = make_subplots(
-        rows=1,
-        cols=len(metrics),
+    figure = canvas(
+        [wording.METRICS[metric].short for metric in metrics],
+        columns=len(metrics),
         shared_yaxes=True,
         horizontal_spacing=0.025,
         column_widths=[1.3] + [1.0] * (len(metrics) - 1),
-        subplot_titles=[f"<b>{wording.METRICS[metric].short}</b>" for metric in metrics],
     )
     for column, metric in enumerate(metrics, start=1):
         for method in methods:
@@ -158,21 +137,17 @@ def comparison_figure(
     comparisons: pl.DataFrame, titles: Mapping[str, str], *, metrics: Sequence[str] = LEAD_METRICS
 ) -> go.Figure | None:
     """Return the paired differences of the primary family, one panel per metric; None when there are none."""
-    from plotly.subplots import make_subplots
-
     primary = comparisons.filter(pl.col("family") == "primary", pl.col("difference").is_not_null())
     present = [metric for metric in metrics if metric in primary["metric"].unique().to_list()]
     if not present:
         return None
     leading = primary.filter(pl.col("metric") == present[0]).sort("difference", "method", descending=[True, False])
     methods = [describe(name, titles) for name in leading["method"].unique(maintain_order=True)]
-    reference = describe(primary["reference"][0], titles)
-    figure = make_subplots(
-        rows=1,
-        cols=len(present),
+    figure = canvas(
+        [f"Difference in {wording.METRICS[metric].short}" for metric in present],
+        columns=len(present),
         shared_yaxes=True,
         horizontal_spacing=0.03,
-        subplot_titles=[f"<b>{wording.METRICS[metric].short}</b>" for metric in present],
     )
     for column, metric in enumerate(present, start=1):
         by_method = {row["method"]: row for row in primary.filter(pl.col("metric") == metric).iter_rows(named=True)}
@@ -182,7 +157,7 @@ def comparison_figure(
                 numbers = {"value": row["difference"], "low": row["low"], "high": row["high"]}
                 figure.add_scatter(**_interval_trace(method, place, numbers, metric), row=1, col=column)
         figure.add_vline(x=0, line={"color": INK, "width": 1}, row=1, col=column)
-    styled(figure, height=len(methods) * ROW_HEIGHT + 100)
+    styled(figure, height=len(methods) * ROW_HEIGHT + 84)
     for column in range(1, len(present) + 1):
         figure.update_yaxes(
             tickmode="array",
@@ -196,5 +171,5 @@ def comparison_figure(
             col=column,
         )
     figure.update_yaxes(automargin=True, col=1)
-    figure.update_xaxes(title_text=f"difference to {safe(reference.label)}", nticks=7)
+    figure.update_xaxes(nticks=7)
     return figure

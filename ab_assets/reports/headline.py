@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import polars as pl
 
 from ab_assets.reports import wording
-from ab_assets.reports.figures import prevalence
+from ab_assets.reports.chance import prevalence
 from ab_assets.reports.methods import describe
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Closeness:
     """How near the test rows come to training rows by one measure; numbers as text."""
 
     measure: str
+    gated: bool
     bound: str
     maximum: str
     median: str
@@ -61,14 +63,15 @@ def answer(data: ReportData) -> str:
         baselines = _scored([method for method in data.methods if method.group == "baseline"], data)
         if not baselines:
             return "No method has been scored yet."
-        return f"No language model has been scored yet; the best baseline is {_ap(baselines[0], data)}."
+        best_baseline = f"{wording.in_sentence(baselines[0].label)}: {_ap(baselines[0], data)}"
+        return f"No language model has been scored yet; the best baseline is {best_baseline}."
     others = len({method.model for method in data.methods if method.group == "model"})
-    lead = ""
+    place = ""
     if data.not_ranked:
-        lead = "Not ranked: "
+        place = " (not ranked)"
     elif others > 1:
-        lead = f"Best of {others} models: "
-    return f"{lead}{_ap(best, data)}; {_against(best, data)}."
+        place = f", the highest of {others} models"
+    return f"{best.label}{place}: {_ap(best, data)}; {_against(best, data)}."
 
 
 def _digits(low: object, high: object) -> int:
@@ -80,8 +83,8 @@ def _ap(method: Method, data: ReportData) -> str:
     row = data.score(method.name, "ap") or {}
     value, low, high = row.get("value"), row.get("low"), row.get("high")
     digits = _digits(low, high)
-    shown = wording.number(value, digits=digits)  # type: ignore[arg-type]
-    return f"{method.label}: AP {shown} {wording.interval(low, high, digits=digits)}".rstrip()  # type: ignore[arg-type]
+    shown = wording.number(value, digits=digits)
+    return f"AP {shown} {wording.interval(low, high, digits=digits)}".rstrip()
 
 
 def _against(method: Method, data: ReportData) -> str:
@@ -95,17 +98,13 @@ def _against(method: Method, data: ReportData) -> str:
         pl.col("difference").is_not_null(),
     )
     if found.is_empty():
-        return f"not compared with {_lower(name)}"
+        return f"not compared with {wording.in_sentence(name)}"
     row = found.row(0, named=True)
     digits = _digits(row["low"], row["high"])
     difference = wording.number(row["difference"], digits=digits, signed=True)
     ends = wording.interval(row["low"], row["high"], digits=digits)
     shown = wording.verdict(row["low"], row["high"])
-    return f"against the {_lower(name)}: {difference} {ends}: {shown}"
-
-
-def _lower(name: str) -> str:
-    return name if name[1:2].isupper() or name[1:2] == " " else name[:1].lower() + name[1:]
+    return f"against the {wording.in_sentence(name)}: {difference} {ends}: {shown}"
 
 
 def closeness(data: ReportData) -> tuple[Closeness, ...]:
@@ -113,20 +112,23 @@ def closeness(data: ReportData) -> tuple[Closeness, ...]:
     tested = data.nearest.filter(pl.col("role") == "test")
     found = []
     for measure, name in wording.MEASURES.items():
-        identity = tested.filter(pl.col("by") == measure)["identity"].drop_nulls()
-        if identity.is_empty():
+        identity = tested.filter(pl.col("by") == measure)["identity"].drop_nulls().to_numpy()
+        if not identity.size:
             continue
         bound = data.bounds.get(measure)
-        over = int((identity >= bound - 1e-9).sum()) if bound is not None else None
+        over = wording.DASH
+        if bound is not None:
+            number = int((identity >= bound - 1e-9).sum())
+            share = wording.percent(number / len(identity))
+            over = f"{wording.count(number)} of {wording.count(len(identity))} ({share})"
         found.append(
             Closeness(
                 measure=name,
+                gated=bound is not None,
                 bound="reported only" if bound is None else wording.number(bound, digits=2),
-                maximum=wording.number(float(identity.max())),  # type: ignore[arg-type]
-                median=wording.number(float(identity.median())),  # type: ignore[arg-type]
-                over=wording.DASH
-                if over is None
-                else f"{wording.count(over)} of {wording.count(len(identity))} ({wording.percent(over / len(identity))})",
+                maximum=wording.number(float(identity.max())),
+                median=wording.number(float(np.median(identity))),
+                over=over,
             )
         )
     return tuple(found)
@@ -140,21 +142,30 @@ def over_any_bound(data: ReportData) -> float | None:
         return None
     over = tested["identity"] >= tested["by"].replace_strict(bounds, return_dtype=pl.Float64) - 1e-9
     rows = tested.with_columns(over=over).group_by("fit", "row_id").agg(pl.col("over").any())
-    return float(rows["over"].mean())  # type: ignore[arg-type]
+    return float(rows["over"].to_numpy().mean())
 
 
 def certificate_banner(data: ReportData) -> Banner:
     """Return the red banner of a waived or failed certificate, or the green line of a certified split."""
     near = closeness(data)
-    maxima = wording.listing([f"{c.measure} {c.maximum}" for c in near])
+    gated = [f"{c.measure} {c.maximum}" for c in near if c.gated]
+    free = [f"{c.measure} {c.maximum}" for c in near if not c.gated]
+    maxima = wording.listing(gated) + (f" (not gated: {wording.listing(free)})" if free else "")
     bounds = wording.listing(
-        [f"{wording.MEASURES.get(m, m)} {wording.number(b, digits=2)}" for m, b in data.bounds.items() if b is not None]
+        [
+            f"{wording.MEASURES.get(m, m)} {wording.number(b, digits=2)}"
+            for m, b in data.bounds.items()
+            if b is not None
+        ],
+        last="or",
     )
     share = over_any_bound(data)
     policy = str(data.certificate.get("policy", data.benchmark.split.policy))
     if data.waived:
-        measured = f"Highest identity of a test row to a training row: {maxima}. " if near else "Identity was not measured. "
-        counted = "" if share is None else f"{wording.percent(share)} of test rows reach the bound of {bounds}. "
+        measured = (
+            f"Highest identity of a test row to a training row: {maxima}. " if near else "Identity was not measured. "
+        )
+        counted = "" if share is None else f"{wording.percent(share)} of test rows reach the bound ({bounds}). "
         meaning = (
             "Scores on new antibodies that resemble none of the training rows may be lower than what is shown here."
             if share is None or share > 0
@@ -179,7 +190,10 @@ def banners(data: ReportData) -> tuple[Banner, ...]:
         shown.append(Banner("mind", "Not in this report", "", tuple(data.missing)))
     failing = failing_controls(data)
     if failing:
-        text = "Labels they were trained on carry no information, so read the other results against these, not against 0.5."
+        text = (
+            "They were trained on labels that carry no information. Among several, one may stand out by chance; where "
+            "the excess is large, read the other results against it and not against 0.5."
+        )
         shown.append(Banner("mind", "Controls above chance", text, failing))
     return tuple(shown)
 
@@ -190,7 +204,7 @@ def failing_controls(data: ReportData) -> tuple[str, ...]:
     for method in data.methods:
         row = data.score(method.name, "auroc") if method.group == "control" else None
         if row is not None and isinstance(row["low"], float) and row["low"] > 0.5:
-            numbers = f"{wording.number(row['value'])} {wording.interval(row['low'], row['high'])}"  # type: ignore[arg-type]
+            numbers = f"{wording.number(row['value'])} {wording.interval(row['low'], row['high'])}"
             found.append(f"{method.label}: AUROC {numbers}")
     return tuple(found)
 
@@ -198,18 +212,18 @@ def failing_controls(data: ReportData) -> tuple[str, ...]:
 def facts(data: ReportData) -> tuple[tuple[str, str], ...]:
     """Return what a reader must know to place the numbers: task, chains, split, sizes."""
     benchmark = data.benchmark
-    unit = "residues in the paratope" if benchmark.task == "paratope" else "positive"
+    unit = "of residues" if benchmark.task == "paratope" else "positive"
     split = benchmark.split
     share = prevalence(data.scores)
     clusters = data.scores["clusters"].max()
     chains = {"H": "heavy", "L": "light", "HL": "heavy and light"}[benchmark.chains]
-    fits = f"{wording.plural(data.sizes['fit'].n_unique(), 'fit')} \N{MULTIPLICATION SIGN} {wording.plural(len(split.seeds), 'seed')}"
+    fits, seeds = wording.plural(data.sizes["fit"].n_unique(), "fit"), wording.plural(len(split.seeds), "seed")
     entries = [
         ("Task", benchmark.task.replace("-", " ")),
         ("Chains", chains),
         ("Antibodies", wording.count(data.curation["used"])),
         ("Test prevalence", f"{wording.percent(share, digits=1)} {unit}" if share is not None else wording.DASH),
-        ("Split", f"{split.policy}, {fits}"),
+        ("Split", f"{split.policy}, {fits} \N{MULTIPLICATION SIGN} {seeds}"),
         ("Clusters resampled", wording.count(int(str(clusters))) if clusters is not None else wording.DASH),
     ]
     return tuple(entries)

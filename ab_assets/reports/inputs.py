@@ -93,8 +93,7 @@ def _mcc_per_antibody(scored: pl.DataFrame) -> pl.DataFrame:
     """Return (row_id, mcc) of every antibody for which it is defined, worst first."""
     call, label = pl.col("score") >= pl.col("threshold"), pl.col("label")
     tp, fp, fn, tn = (
-        expression.sum().cast(pl.Float64)
-        for expression in (call & label, call & ~label, ~call & label, ~call & ~label)
+        expression.sum().cast(pl.Float64) for expression in (call & label, call & ~label, ~call & label, ~call & ~label)
     )
     return (
         scored.drop_nulls(["score", "threshold", "label"])

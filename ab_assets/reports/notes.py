@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ab_assets.reports import wording
 from ab_assets.reports.methods import describe
+from ab_assets.reports.wording import NBSP
 
 if TYPE_CHECKING:
     from ab_assets.reports.report_data import ReportData
@@ -22,7 +23,7 @@ class Note:
 
 def method_notes(data: ReportData) -> tuple[Note, ...]:
     """Return how this report's numbers were made."""
-    notes = [_split(data), _fits(data), _thresholds(data), _metrics(data), _intervals(data), _comparisons(data)]
+    notes = [_split(data), _fits(data), _thresholds(), _metrics(data), _intervals(data), _comparisons(data)]
     return (*notes, _controls(data), _not_shown(data))
 
 
@@ -41,7 +42,7 @@ def corrections(data: ReportData) -> tuple[Note, ...]:
         ),
         Note(
             "Same rows for all",
-            "Every method, baselines and probe included, is trained, tuned and tested on the same rows of the same fits.",
+            "Every method, baselines and probe included, is trained, tuned and tested on the same rows of each fit.",
         ),
         Note(
             "Binary labels first",
@@ -73,8 +74,8 @@ def _split(data: ReportData) -> Note:
         if bound is not None
     ]
     policy = {
-        "identity": "Antibodies at or above the identity bounds are kept on one side: connected groups of similar rows are "
-        "assigned to folds whole, and where a group is too large the fewest rows are removed to cut it.",
+        "identity": "Antibodies at or above the identity bounds are kept on one side: connected groups of similar rows "
+        "are assigned to folds whole, and where a group is too large the fewest rows are removed to cut it.",
         "group": "Declared groups (donors, structures) are never divided between folds.",
         "published": "The split is the one that was published with the data.",
         "random": "Rows are assigned to folds at random; similar antibodies stand on both sides.",
@@ -91,17 +92,20 @@ def _split(data: ReportData) -> Note:
 def _fits(data: ReportData) -> Note:
     fits = data.sizes["fit"].n_unique()
     seeds = len(data.benchmark.split.seeds)
+    number = wording.plural(seeds, "seed")
     rotation = (
-        "Each fit tests one fold, validates on the next and trains on the rest. " if fits > 1 else "There is one fit. "
+        f"Each of {fits} fits tests one fold, validates on the next and trains on the rest, with {number}. "
+        if fits > 1
+        else f"There is one fit, with {number}. "
     )
     return Note(
         "Fits",
-        f"{rotation}{wording.plural(fits, 'fit')}, each with {wording.plural(seeds, 'seed')}. Training stops on "
-        "validation loss; test rows are scored once, with the epoch of the lowest validation loss.",
+        f"{rotation}Training stops on validation loss; test rows are scored once, with the epoch of the lowest "
+        "validation loss.",
     )
 
 
-def _thresholds(data: ReportData) -> Note:
+def _thresholds() -> Note:
     return Note(
         "Thresholds",
         "MCC, F1, precision, recall, specificity, FPR and balanced accuracy need a decision. Each fit of each method "
@@ -114,13 +118,15 @@ def _metrics(data: ReportData) -> Note:
     if data.benchmark.task == "paratope":
         return Note(
             "Metrics",
-            lead + "Average precision and MCC lead: few residues are in a paratope, and their IMGT positions alone give an "
+            lead
+            + "Average precision and MCC lead: few residues are in a paratope, and their IMGT positions alone give an "
             "AUROC near 0.95, so AUROC hardly separates methods. A method that knows nothing has the prevalence as its "
             "average precision.",
         )
     return Note(
         "Metrics",
-        lead + "A method that knows nothing has the prevalence as its average precision, 0.5 as AUROC and 0 as MCC. Test "
+        lead
+        + "A method that knows nothing has the prevalence as its average precision, 0.5 as AUROC and 0 as MCC. Test "
         "rows keep the prevalence of the data.",
     )
 
@@ -128,23 +134,24 @@ def _metrics(data: ReportData) -> Note:
 def _intervals(data: ReportData) -> Note:
     unit = "PDB entries and sequence clusters" if data.benchmark.task == "paratope" else "sequence clusters"
     clusters = data.scores["clusters"].max()
+    resamples = wording.count(data.benchmark.evaluation.resamples)
     of_clusters = f" of {wording.count(int(str(clusters)))}" if clusters is not None else " of"
     return Note(
         "Intervals",
-        f"95 % percentile intervals over {wording.count(data.benchmark.evaluation.resamples)} joint resamples{of_clusters} "
-        f"{unit}, the same resamples for every method, fit and seed. Single antibodies or residues are not "
-        "resampled: they resemble one another, and their intervals would be too narrow. The intervals hold the fitted "
-        "models fixed; how much folds and seeds differ is shown apart, under the table.",
+        f"95{NBSP}% percentile intervals over {resamples} joint resamples{of_clusters} {unit}, the same resamples for "
+        "every method, fit and seed. Single antibodies or residues are not resampled: they resemble one another, and "
+        "their intervals would be too narrow. The intervals hold the fitted models fixed; how much folds and seeds "
+        "differ is shown apart, under the table.",
     )
 
 
 def _comparisons(data: ReportData) -> Note:
-    baseline = describe(data.benchmark.primary_baseline, {}).label
+    baseline = wording.in_sentence(describe(data.benchmark.primary_baseline, {}).label)
     return Note(
         "Comparisons",
-        f"Named beforehand: each model against {baseline}, as paired differences with simultaneous (max-T) 95 % intervals, "
-        "so that all of them hold together. An interval that includes 0 shows no difference; it does not show that "
-        "methods are equal. All other pairs are exploratory, with pointwise intervals.",
+        f"Named beforehand: each model against the {baseline}, as paired differences with simultaneous (max-T) "
+        f"95{NBSP}% intervals, so that all of them hold together. An interval that includes 0 shows no difference; it "
+        "does not show that methods are equal. All other pairs are exploratory, with pointwise intervals.",
     )
 
 
@@ -156,8 +163,8 @@ def _controls(data: ReportData) -> Note:
     )
     return Note(
         "Controls",
-        f"Training and validation labels are {how}, test labels are the true ones. A control that beats chance points to "
-        "something other than the labels, for instance a class that is easier to place.",
+        f"Training and validation labels are {how}, test labels are the true ones. A control that beats chance points "
+        "to something other than the labels, for instance a class that is easier to place.",
     )
 
 

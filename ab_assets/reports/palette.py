@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import plotly.graph_objects as go
 
     from ab_assets.reports.methods import Method
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
 # Okabe and Ito, "Color Universal Design" (2008), without yellow, which is too light on white.
 BLUE, GREEN, VERMILION, SKY, ORANGE, PURPLE = "#0072B2", "#009E73", "#D55E00", "#56B4E9", "#E69F00", "#CC79A7"
 INK, MUTED, RULE, BAND = "#1c2733", "#667380", "#dfe4e8", "#f4f5f6"
-SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, INK, MUTED)
+SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+BASELINE_SERIES = (INK, MUTED, "#a3adb5")
 DASHES = ("solid", "dash", "dot", "dashdot")
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
@@ -49,6 +52,17 @@ def safe(text: str) -> str:
     return html.escape(text, quote=True)
 
 
+def canvas(titles: Sequence[str] = ("",), *, columns: int = 1, **layout: object) -> go.Figure:
+    """Return an empty figure with one panel per title, `columns` in a row; titles may be text from data.
+
+    `layout` goes to plotly's make_subplots: spacing, widths, shared axes.
+    """
+    from plotly.subplots import make_subplots  # noqa: PLC0415 - loaded by who draws, not by who imports
+
+    bold = [f"<b>{safe(title)}</b>" if title else "" for title in titles]
+    return make_subplots(rows=-(-len(titles) // columns), cols=columns, subplot_titles=bold, **layout)
+
+
 def styled(figure: go.Figure, *, height: int, legend: bool = False, left: int = 60) -> go.Figure:
     """Give a figure the look of the report and return it; `height` and `left` margin in pixels."""
     figure.update_layout(
@@ -59,7 +73,7 @@ def styled(figure: go.Figure, *, height: int, legend: bool = False, left: int = 
         paper_bgcolor="#ffffff",
         plot_bgcolor="#ffffff",
         showlegend=legend,
-        legend={"orientation": "v", "x": 1.01, "y": 1, "font": {"size": 12}},
+        legend={"orientation": "v", "x": 1.01, "y": 1, "font": {"size": 12}, "tracegroupgap": 0},
         hoverlabel={"font": {"family": FONT, "size": 12}},
         barmode="overlay",
     )

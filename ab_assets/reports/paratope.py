@@ -8,9 +8,10 @@ import polars as pl
 
 from ab_assets.datasets.imgt import sort_key
 from ab_assets.reports import wording
+from ab_assets.reports.chance import prevalence
 from ab_assets.reports.diagnostics import region_ticks, shade_cdrs
-from ab_assets.reports.figures import hover, prevalence
-from ab_assets.reports.palette import BLUE, MUTED, mark, marker, safe, styled
+from ab_assets.reports.figures import hover
+from ab_assets.reports.palette import BLUE, MUTED, ORANGE, PURPLE, VERMILION, canvas, mark, safe, styled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,18 +33,18 @@ def regions_in(scores: pl.DataFrame) -> list[str]:
 
 def region_figure(scores: pl.DataFrame, methods: Sequence[Method], *, metric: str = "ap") -> go.Figure | None:
     """Return one metric within each IMGT region for a few methods, with the region's share of paratope residues."""
-    import plotly.graph_objects as go
-
     regions = regions_in(scores)
     if not regions:
         return None
     by_key = {(r["method"], r["view"]): r for r in scores.filter(pl.col("metric") == metric).iter_rows(named=True)}
     shown = list(methods)[:MOST_METHODS]
-    figure = go.Figure()
+    colours = _colours(shown)
+    figure = canvas()
     for index, method in enumerate(shown):
         shift = (index - (len(shown) - 1) / 2) * SPREAD / len(shown)
         rows = [(place + shift, by_key.get((method.name, f"region:{region}"))) for place, region in enumerate(regions)]
-        _add_method(figure, method, [(x, row) for x, row in rows if row is not None and row["value"] is not None], metric)
+        points = [(x, row) for x, row in rows if row is not None and row["value"] is not None]
+        _add_method(figure, method, points, metric=metric, colour=colours[method.name])
     shares = [prevalence(scores, f"region:{region}") for region in regions]
     for place, share in enumerate(shares):
         if share is not None and metric == "ap":
@@ -59,13 +60,21 @@ def region_figure(scores: pl.DataFrame, methods: Sequence[Method], *, metric: st
     return figure
 
 
-def _add_method(figure: go.Figure, method: Method, points: list[tuple[float, dict[str, float]]], metric: str) -> None:
+def _colours(methods: Sequence[Method]) -> dict[str, str]:
+    """Return the colour of each method's kind, and further colours where several baselines stand beside each other."""
+    baselines = [method.name for method in methods if method.group == "baseline"]
+    return {m.name: mark(m).colour for m in methods} | dict(zip(baselines, (VERMILION, ORANGE, PURPLE), strict=False))
+
+
+def _add_method(
+    figure: go.Figure, method: Method, points: list[tuple[float, dict[str, float]]], *, metric: str, colour: str
+) -> None:
     values = [row["value"] for _, row in points]
     figure.add_scatter(
         x=[x for x, _ in points],
         y=values,
         mode="markers",
-        marker=marker(method, size=8),
+        marker={"color": colour, "symbol": mark(method).symbol, "size": 9},
         name=safe(method.label),
         hovertemplate=[hover(method, metric, row["value"], row["low"], row["high"]) for _, row in points],
         error_y={
@@ -73,7 +82,7 @@ def _add_method(figure: go.Figure, method: Method, points: list[tuple[float, dic
             "symmetric": False,
             "array": [0 if row["high"] is None else row["high"] - row["value"] for _, row in points],
             "arrayminus": [0 if row["low"] is None else row["value"] - row["low"] for _, row in points],
-            "color": mark(method).colour,
+            "color": colour,
             "thickness": 1.6,
             "width": 0,
         },
@@ -82,8 +91,6 @@ def _add_method(figure: go.Figure, method: Method, points: list[tuple[float, dic
 
 def position_figure(predictions: pl.DataFrame, method: Method) -> go.Figure | None:
     """Return, per chain, the observed share of paratope residues and the mean score at each IMGT position."""
-    from plotly.subplots import make_subplots
-
     by_position = (
         predictions.filter(
             (pl.col("method") == method.name)
@@ -92,14 +99,17 @@ def position_figure(predictions: pl.DataFrame, method: Method) -> go.Figure | No
             & pl.col("score").is_not_null()
         )
         .group_by("chain", "position")
-        .agg(observed=pl.col("label").cast(pl.Float64).mean(), score=pl.col("score").mean(), seen=pl.col("row_id").n_unique())
+        .agg(
+            observed=pl.col("label").cast(pl.Float64).mean(),
+            score=pl.col("score").mean(),
+            seen=pl.col("row_id").n_unique(),
+        )
         .filter(pl.col("seen") >= FEWEST_AT_POSITION)
     )
     chains = [chain for chain in wording.CHAIN_NAMES if chain in by_position["chain"].unique().to_list()]
     if not chains:
         return None
-    titles = [f"<b>{wording.CHAIN_NAMES[chain].capitalize()}</b>" for chain in chains]
-    figure = make_subplots(rows=len(chains), cols=1, vertical_spacing=0.2, subplot_titles=titles)
+    figure = canvas([wording.CHAIN_NAMES[chain].capitalize() for chain in chains], vertical_spacing=0.2)
     for row, chain in enumerate(chains, start=1):
         found = {item["position"]: item for item in by_position.filter(pl.col("chain") == chain).iter_rows(named=True)}
         positions = sorted(found, key=sort_key)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -13,7 +14,7 @@ from ab_assets.reports.methods import Method, ordered
 from ab_assets.reports.wording import titles_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from ab_assets.benchmarks.schema import Benchmark
 
@@ -100,10 +101,12 @@ class ReportData:
     @property
     def bounds(self) -> dict[str, float | None]:
         """Measure -> declared identity bound."""
-        bounds = self.certificate.get("bounds") or {}
-        return {str(k): None if v is None else float(v) for k, v in bounds.items()}  # type: ignore[attr-defined]
+        bounds = self.certificate.get("bounds")
+        if not isinstance(bounds, Mapping):
+            return {}
+        return {str(measure): None if bound is None else float(bound) for measure, bound in bounds.items()}
 
-    def score(self, method: str, metric: str, *, view: str = "all") -> dict[str, object] | None:
+    def score(self, method: str, metric: str, *, view: str = "all") -> dict[str, Any] | None:
         """Return the SCORES row of one method, metric and view, or None."""
         found = self.scores.filter(
             (pl.col("method") == method) & (pl.col("metric") == metric) & (pl.col("view") == view)

@@ -64,7 +64,9 @@ class ChainMap:
 def residue_map(residues: pl.DataFrame) -> tuple[ChainMap, ...]:
     """Return the chains of a RESIDUES table in its order of antibodies, heavy chain first."""
     maps = []
-    for (_, chain), rows in residues.sort("residue", maintain_order=True).group_by("row_id", "chain", maintain_order=True):
+    for (_, chain), rows in residues.sort("residue", maintain_order=True).group_by(
+        "row_id", "chain", maintain_order=True
+    ):
         first = rows.row(0, named=True)
         regions: list[tuple[str, list[Cell]]] = []
         for row in rows.iter_rows(named=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -59,6 +59,14 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class DifferenceMatrix:
+    """Comparisons with one reference: metric headings, and per method one comparison (or None) for each of them."""
+
+    metrics: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Difference | None, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Spread:
     """How much one method's lead metric varies between folds and between seeds (standard deviations)."""
 
@@ -67,17 +75,17 @@ class Spread:
     seed: str
 
 
-def score(row: Mapping[str, object] | None) -> Score:
+def score(row: Mapping[str, Any] | None) -> Score:
     """Return one SCORES row as text; no row at all reads "not computed"."""
     if row is None:
         return Score(wording.DASH, title="not computed")
-    value, low, high = (row[key] if isinstance(row[key], float) else None for key in ("value", "low", "high"))
+    value, low, high = row["value"], row["low"], row["high"]
     reason = str(row["reason"] or "")
     if value is None:
         return Score(wording.DASH, title=reason or "undefined")
-    shown = wording.interval(low, high)  # type: ignore[arg-type]
+    shown = wording.interval(low, high)
     missing = "" if shown else f"no interval: {reason or 'not computed'}"
-    return Score(wording.number(value), shown, missing, value)  # type: ignore[arg-type]
+    return Score(wording.number(value), shown, missing, value)
 
 
 def score_table(scores: pl.DataFrame, titles: Mapping[str, str], *, view: str = "all") -> ScoreTable:
@@ -101,7 +109,7 @@ def view_table(scores: pl.DataFrame, titles: Mapping[str, str], *, views: Mappin
 def _groups(
     scores: pl.DataFrame,
     titles: Mapping[str, str],
-    by_key: Mapping[tuple[str, str], Mapping[str, object]],
+    by_key: Mapping[tuple[str, str], Mapping[str, Any]],
     columns: Sequence[str],
     *,
     controls: bool,
@@ -137,6 +145,15 @@ def differences(comparisons: pl.DataFrame, titles: Mapping[str, str], *, family:
     )
 
 
+def difference_matrix(comparisons: pl.DataFrame, titles: Mapping[str, str]) -> DifferenceMatrix:
+    """Return the primary family with one row per method, in the order of the first metric."""
+    found = differences(comparisons, titles, family="primary")
+    metrics = tuple(dict.fromkeys(d.metric for d in found))
+    by_key = {(d.method, d.metric): d for d in found}
+    methods = dict.fromkeys(d.method for d in found)
+    return DifferenceMatrix(metrics, tuple((m, tuple(by_key.get((m, metric)) for metric in metrics)) for m in methods))
+
+
 def spreads(scores: pl.DataFrame, titles: Mapping[str, str], *, metric: str = "ap") -> tuple[Spread, ...]:
     """Return the spread of one metric between folds and between seeds for every method where either is known."""
     rows = {
@@ -145,7 +162,11 @@ def spreads(scores: pl.DataFrame, titles: Mapping[str, str], *, metric: str = "a
         if row["view"] == "all" and row["metric"] == metric and (row["fold_spread"], row["seed_spread"]) != (None, None)
     }
     return tuple(
-        Spread(method.label, wording.number(rows[method.name]["fold_spread"]), wording.number(rows[method.name]["seed_spread"]))
+        Spread(
+            method.label,
+            wording.number(rows[method.name]["fold_spread"]),
+            wording.number(rows[method.name]["seed_spread"]),
+        )
         for method in ordered(scores, titles)
         if method.name in rows
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from ab_assets.reports import wording
-from ab_assets.reports.figures import chance
+from ab_assets.reports.chance import chance
 from ab_assets.reports.methods import ordered
 from ab_assets.reports.palette import BAND, FONT, INK, MUTED, RULE, mark
 
@@ -45,7 +45,11 @@ def _point(method: Method, x: float, y: float) -> str:
 
 
 def _row(method: Method, row: Mapping[str, float | None] | None, y: int) -> list[str]:
-    label = method.label if len(method.label) <= LONGEST_LABEL else method.label[: LONGEST_LABEL - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    label = (
+        method.label
+        if len(method.label) <= LONGEST_LABEL
+        else method.label[: LONGEST_LABEL - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    )
     parts = [_text(LEFT - 12, y + 4, label, anchor="end", colour=MUTED if method.group == "control" else INK)]
     value, low, high = (None, None, None) if row is None else (row["value"], row["low"], row["high"])
     if value is None:
@@ -64,17 +68,15 @@ def thumbnail_svg(scores: pl.DataFrame, titles: Mapping[str, str] | None = None,
     by_name = {row["method"]: row for row in shown.filter(pl.col("metric") == metric).iter_rows(named=True)}
     height = TOP + ROW * len(methods) + BOTTOM
     base = height - BOTTOM
+    size = f'width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}"'
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
-        f'font-family="{html.escape(FONT)}" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="{html.escape(FONT)}" font-size="12">',
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
         _text(LEFT, 16, f"{wording.METRICS[metric].short} with 95 % interval", weight="bold"),
     ]
     controls = sum(method.group == "control" for method in methods)
     if controls:
-        parts.append(
-            f'<rect y="{base - ROW * controls}" width="{WIDTH}" height="{ROW * controls}" fill="{BAND}"/>'
-        )
+        parts.append(f'<rect y="{base - ROW * controls}" width="{WIDTH}" height="{ROW * controls}" fill="{BAND}"/>')
     for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
         parts.append(f'<path d="M{_x(tick)} {TOP}V{base}" stroke="{RULE}"/>')
         parts.append(_text(_x(tick), base + 15, f"{tick:g}", anchor="middle", colour=MUTED))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
+NBSP = "\N{NO-BREAK SPACE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ METRICS = {
         Metric("f1", "F1", "F1 score"),
         Metric("precision", "Precision", "precision (positive predictive value)"),
         Metric("recall", "Recall", "recall (sensitivity)"),
-        Metric("specificity", "Specificity", "specificity"),
+        Metric("specificity", "Spec.", "specificity"),
         Metric("fpr", "FPR", "false positive rate", higher_is_better=False),
         Metric("balanced_accuracy", "Bal. acc.", "balanced accuracy"),
         Metric("brier", "Brier", "Brier score", higher_is_better=False),
@@ -40,7 +41,7 @@ METRICS = {
     )
 }
 
-MEASURES = {"vh": "VH", "vl": "VL", "cdrh3": "CDR-H3"}
+MEASURES = {"vh": "VH", "cdrh3": "CDR-H3", "vl": "VL"}
 
 REGION_NAMES = {
     "fwr1": "FR1",
@@ -94,17 +95,19 @@ def plural(amount: int, noun: str, nouns: str = "") -> str:
 
 
 def percent(share: float | None, *, digits: int = 0) -> str:
-    """Return a fraction as "41 %"; a share that is not 0 but would round to it is "< 1 %"."""
+    """Return a fraction in percent; a share that is not 0 but would round to it is less than 1."""
     if share is None:
         return DASH
     if 0 < share * 100 < 0.5 and digits == 0:
-        return "< 1 %"
-    return f"{share * 100:.{digits}f} %"
+        return f"<{NBSP}1{NBSP}%"
+    return f"{share * 100:.{digits}f}{NBSP}%"
 
 
-def listing(items: list[str]) -> str:
-    """Return "a", "a and b" or "a, b and c"."""
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else "nothing"
+def listing(items: list[str], *, last: str = "and") -> str:
+    """Return "a", "a and b" or "a, b and c"; `last` is the word before the last."""
+    if len(items) < 2:
+        return items[0] if items else "nothing"
+    return f"{', '.join(items[:-1])} {last} {items[-1]}"
 
 
 def reason(key: str) -> str:
@@ -120,6 +123,12 @@ def verdict(low: float | None, high: float | None, *, metric: str = "ap") -> str
         return "no difference shown"
     higher_is_better = METRICS[metric].higher_is_better if metric in METRICS else True
     return "better" if (low > 0) == higher_is_better else "worse"
+
+
+def in_sentence(name: str) -> str:
+    """Return a method's label as it is written inside a sentence: "k-mer ...", "windowed ...", "ESM-2 ..."."""
+    keeps_capital = any(letter.isupper() for letter in name[1:]) or name[1:2] == " "
+    return name if keeps_capital else name[:1].lower() + name[1:]
 
 
 def titles_of(models: Sequence[Mapping[str, object]]) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -11,11 +13,16 @@ import polars as pl
 from ab_assets.errors import FitFailedError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from ab_assets.benchmarks.schema import Task
 
 _LABEL_COLUMNS = ("label", "vh_paratope", "vl_paratope")
+
+ATTENTION_ANTIBODIES = 50
+"""Over how many antibodies attention is averaged unless a caller says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,16 @@ class FitData:
             )
         return cls(task, chain_names, fit, shuffled_labels is not None, parts["train"], parts["validation"])
 
+    def digest(self) -> str:
+        """Return a sha256 over everything a fit learns from: equal data, equal digest, whatever else changed."""
+        digest = hashlib.sha256(json.dumps([self.task, *self.chain_names]).encode())
+        for name, part in (("train", self.train), ("validation", self.validation)):
+            for example in part:
+                labels = [] if example.labels is None else example.labels.astype(int).tolist()
+                said = [name, example.row_id, example.chain, *example.sequences, labels]
+                digest.update(json.dumps(said).encode())
+        return digest.hexdigest()
+
     def sequences(self) -> list[str]:
         """Return every chain of the fit once, sorted."""
         return unique_sequences((*self.train, *self.validation))
@@ -99,15 +116,24 @@ def examples_of(rows: pl.DataFrame, *, task: Task, chain_names: tuple[str, ...])
     return examples
 
 
-def unique_sequences(examples: tuple[Example, ...] | list[Example]) -> list[str]:
+def unique_sequences(examples: Sequence[Example]) -> list[str]:
     """Return every chain of the examples once, sorted by length, then alphabetically."""
     return sorted({sequence for example in examples for sequence in example.sequences}, key=lambda s: (len(s), s))
 
 
-def count_labels(examples: tuple[Example, ...]) -> tuple[int, int]:
+def count_labels(examples: Sequence[Example]) -> tuple[int, int]:
     """Return (positive labels, labels) over all labelled examples."""
     labels = [example.labels for example in examples if example.labels is not None]
     return sum(int(one.sum()) for one in labels), sum(one.size for one in labels)
+
+
+def chosen_antibodies(
+    rows: pl.DataFrame, roles: pl.DataFrame, *, fit: int, limit: int = ATTENTION_ANTIBODIES
+) -> pl.DataFrame:
+    """Return the first `limit` test rows of a fit by row_id: binders where there are labels, else any (paratopes)."""
+    test = roles.filter((pl.col("fit") == fit) & (pl.col("role") == "test")).select("row_id")
+    chosen = rows.join(test, on="row_id", how="semi").filter(pl.col("label").fill_null(value=True))
+    return chosen.sort("row_id").head(limit)
 
 
 def _relabelled(rows: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:

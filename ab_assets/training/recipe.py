@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import ValidationError
 
@@ -13,19 +13,17 @@ from ab_assets.models.specification import RecipeTable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ab_assets.models.specification import ModelSpec
-
 
 class Recipe(RecipeTable):
     """A complete recipe: what a fit does, apart from its data and its seed."""
 
     @classmethod
-    def for_model(cls, spec: ModelSpec, overrides: Mapping[str, object] | None = None) -> Recipe:
-        """Return the recipe of `spec` with `overrides` laid over it.
+    def from_parts(cls, defaults: RecipeTable, overrides: Mapping[str, object] | None = None) -> Self:
+        """Return a model's own recipe with `overrides` laid over it.
 
         Raises BadInputError for an override that is no recipe key or out of its range.
         """
-        values = {**spec.recipe.model_dump(), **(overrides or {})}
+        values = {**defaults.model_dump(), **(overrides or {})}
         try:
             return cls(**values)
         except ValidationError as error:

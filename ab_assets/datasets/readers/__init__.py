@@ -49,7 +49,7 @@ class Reading:
 def read_source(benchmark: Benchmark, folder: Path) -> SourceTable:
     """Return the rows of all source files of `benchmark`, which lie in `folder`.
 
-    Raises InvalidBenchmarkError with every file that is missing or unreadable and every declared column that is missing.
+    Raises InvalidBenchmarkError with every missing or unreadable file and every declared column that is missing.
     """
     reading = read_as_far_as_possible(benchmark, folder)
     if reading.problems:

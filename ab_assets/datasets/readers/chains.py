@@ -55,12 +55,12 @@ def spread_chains(rows: pl.DataFrame) -> pl.DataFrame:
     rows = rows.with_columns(nth.alias("nth")).with_columns(
         pl.when(pl.col("pair").is_null()).then("ordinal").otherwise(partner).alias("antibody")
     )
-    fields = [(name, f"_{name}") for name in ("positions", "paratope") if name in rows.columns]
-    fields += [("sequence", "")] if "sequence" in rows.columns else []
+    suffixes = {"sequence": "", "positions": "_positions", "paratope": "_paratope"}
+    present = {name: suffix for name, suffix in suffixes.items() if name in rows.columns}
     spread = [
         pl.when(pl.col("kind") == kind).then(pl.col(name)).alias(f"{kind}{suffix}")
         for kind in ("vh", "vl")
-        for name, suffix in fields
+        for name, suffix in present.items()
     ]
     used = [name for name in rows.columns if name in SOURCE]
     cdrh3 = [pl.when(pl.col("kind") == "vh").then("cdrh3").alias("cdrh3")] if "cdrh3" in used else []

@@ -1,8 +1,8 @@
 """FASTA files, plain or gzipped, with labels and groups in a side table (csv, tsv or parquet) joined by sequence id.
 
 The id is the first word of the header line. A suffix tells the chain and pairs records of the same stem: `_H`/`_L`,
-`|H`/`|L`, also `VH`/`VL` and `heavy`/`light` after `_` or `|`, in any case. An id without suffix is a heavy chain of its
-own. The side table's id is the stem, or the whole id.
+`|H`/`|L`, also `VH`/`VL` and `heavy`/`light` after `_` or `|`, in any case. An id without suffix is a heavy chain of
+its own. The side table's id is the stem, or the whole id.
 """
 
 from __future__ import annotations
@@ -66,9 +66,7 @@ def antibodies_from_fasta(
         return SourceTable(spread_chains(rows), join_rejected([]))
     sieve = Sieve(pl.concat(sides, how="diagonal_relaxed"))
     _reject_unmatched(sieve, rows, benchmark)
-    about = sieve.rows.drop("file", "row")
-    joined = _joined(rows, about)
-    return SourceTable(spread_chains(joined), sieve.rejected)
+    return SourceTable(spread_chains(_joined(rows, sieve.rows.drop("file", "row"))), sieve.rejected)
 
 
 def _reject_unmatched(sieve: Sieve, rows: pl.DataFrame, benchmark: Benchmark) -> None:
@@ -88,19 +86,17 @@ def _reject_unmatched(sieve: Sieve, rows: pl.DataFrame, benchmark: Benchmark) ->
 
 
 def _joined(rows: pl.DataFrame, about: pl.DataFrame) -> pl.DataFrame:
-    by_whole = rows.join(
-        about, left_on="whole_id", right_on="sequence_id", how="left", suffix="_whole", maintain_order="left"
-    )
-    both = by_whole.join(about, on="sequence_id", how="left", suffix="_stem", maintain_order="left")
+    """What a side table says about the whole id wins over what it says about the stem; a file's part wins over both."""
     fields = [name for name in about.columns if name != "sequence_id"]
-    chosen = []
-    for name in fields:
-        if name == "part":
-            candidates = [name for name in ("part", "part_whole", "part_stem") if name in both.columns]
-        else:
-            candidates = [name, f"{name}_stem"]
-        chosen.append(pl.coalesce(*candidates).alias(name))
-    return both.with_columns(chosen).select(*rows.columns, *(name for name in fields if name not in rows.columns))
+    by_whole = about.rename({"sequence_id": "whole_id", **{name: f"{name}:whole" for name in fields}})
+    by_stem = about.rename({name: f"{name}:stem" for name in fields})
+    joined = rows.join(by_whole, on="whole_id", how="left", maintain_order="left")
+    joined = joined.join(by_stem, on="sequence_id", how="left", maintain_order="left")
+    own = [name for name in fields if name in rows.columns]
+    chosen = [
+        pl.coalesce(*([name] if name in own else []), f"{name}:whole", f"{name}:stem").alias(name) for name in fields
+    ]
+    return joined.with_columns(chosen).select(*rows.columns, *(name for name in fields if name not in own))
 
 
 def _records(lines: Iterable[str], *, file: str) -> tuple[list[str], list[str]]:

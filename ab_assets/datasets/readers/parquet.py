@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -20,44 +20,43 @@ def read_parquet(path: Path, *, file: str, wanted: Collection[str]) -> RawTable:
     Raises UnreadableFileError when the file is truncated, is no Parquet file, or a wanted column holds what is no text,
     number, boolean, date or list of those.
     """
-    # pyarrow raises on damaged files where polars' reader can abort the thread with a panic.
+    # pyarrow raises on damaged files where polars' reader, and its import of damaged schemas, can panic.
     import pyarrow as pa  # noqa: PLC0415 - only needed when there is such a file
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     try:
         header = tuple(str(name) for name in pq.read_schema(path).names)
-        columns = [name for name in dict.fromkeys(header) if name in wanted and header.count(name) == 1]
-        table = pq.ParquetFile(path).read(columns=columns)
+        names = [name for name in dict.fromkeys(header) if name in wanted and header.count(name) == 1]
+        table = pq.ParquetFile(path).read(columns=names)
         table.validate(full=True)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise UnreadableFileError(
             what="this is no Parquet file, or it is truncated or damaged",
             where=file,
             found=str(error).split("\n", 1)[0][:120],
             hint="Copy or download it again.",
         ) from error
-    frame = pl.DataFrame(pl.from_arrow(table))
-    return RawTable(
-        header,
-        frame.select(
-            pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("row"),
-            *(_as_text(frame, column, file=file) for column in columns),
-        ),
-    )
+    columns = [_as_text(table.column(name), name, file=file) for name in names]
+    frame = pl.DataFrame(dict(zip(names, columns, strict=True)), height=table.num_rows)
+    return RawTable(header, frame.select(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("row"), *names))
 
 
-def _as_text(frame: pl.DataFrame, column: str, *, file: str) -> pl.Expr:
-    dtype = frame.schema[column]
-    inner = dtype.inner if isinstance(dtype, pl.List) else dtype
-    if isinstance(inner, pl.List | pl.Array | pl.Struct | pl.Object | pl.Binary):
+def _as_text(column: Any, name: str, *, file: str) -> pl.Series:  # noqa: ANN401 - pyarrow carries no types
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    kind = column.type
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    if pa.types.is_floating(kind):
+        column = pc.if_else(pc.is_nan(column), None, column)
+    try:
+        text = column.cast(pa.list_(pa.string()) if is_list else pa.string())
+    except pa.ArrowException as error:
         raise UnreadableFileError(
-            what=f"column {column!r} cannot be read as text",
+            what=f"column {name!r} cannot be read as text",
             where=file,
-            found=str(dtype),
+            found=str(kind),
             expected="text, numbers or lists",
-        )
-    if isinstance(dtype, pl.List):
-        return pl.col(column).cast(pl.List(pl.String))
-    if dtype.is_float():
-        return pl.col(column).fill_nan(None).cast(pl.String)
-    return pl.col(column).cast(pl.String)
+        ) from error
+    dtype = pl.List(pl.String) if is_list else pl.String
+    return pl.Series(name, text, dtype=dtype)

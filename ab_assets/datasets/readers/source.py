@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 # *_positions, *_paratope: one entry per residue, as found.
 SOURCE = pl.Schema(
     {
-        "file": pl.String,
-        "row": pl.Int64,
-        "antibody": pl.Int64,
-        "sequence_id": pl.String,
-        "vh": pl.String,
-        "vl": pl.String,
+        "file": pl.String(),
+        "row": pl.Int64(),
+        "antibody": pl.Int64(),
+        "sequence_id": pl.String(),
+        "vh": pl.String(),
+        "vl": pl.String(),
         "vh_positions": pl.List(pl.String),
         "vl_positions": pl.List(pl.String),
-        "cdrh3": pl.String,
-        "label": pl.String,
+        "cdrh3": pl.String(),
+        "label": pl.String(),
         "vh_paratope": pl.List(pl.String),
         "vl_paratope": pl.List(pl.String),
-        "subject_id": pl.String,
-        "entry": pl.String,
-        "part": pl.String,
-        "date": pl.String,
-        "v_call": pl.String,
-        "j_call": pl.String,
+        "subject_id": pl.String(),
+        "entry": pl.String(),
+        "part": pl.String(),
+        "date": pl.String(),
+        "v_call": pl.String(),
+        "j_call": pl.String(),
     }
 )
 
@@ -88,11 +88,17 @@ def declared_columns(benchmark: Benchmark) -> dict[str, str]:
     return {field: column for field, column in found.items() if column is not None}
 
 
-def sequence_column(benchmark: Benchmark, chain: str) -> str:
-    """Return the name under which the user knows where sequences of `chain` ("vh" or "vl") stand."""
-    columns = benchmark.columns
-    named = {"table": columns.vh if chain == "vh" else columns.vl, "sabdab": columns.sequence, "fasta": "sequence"}
-    return named[benchmark.source.format] or chain
+def column_of(benchmark: Benchmark, field: str) -> str:
+    """Return the name under which the user knows `field`: the declared column, or the field where none is declared."""
+    return declared_columns(benchmark).get(field, field)
+
+
+def column_of_chain(benchmark: Benchmark, field: str) -> str:
+    """Return the user's column for `field`, one of vh, vl, *_positions and *_paratope, whatever the format calls it."""
+    if benchmark.source.format == "table":
+        return column_of(benchmark, field)
+    kind = field.partition("_")[2] or "sequence"
+    return column_of(benchmark, kind) if benchmark.source.format == "sabdab" else kind
 
 
 def source_path(folder: Path, file: str) -> Path:

@@ -1,0 +1,231 @@
+"""Source rows become antibodies: cleaned, numbered, labelled, deduplicated, and every row accounted for.
+
+Nothing here depends on which chains a benchmark looks at, so benchmarks over the same files share the result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from ab_assets.datasets.imgt import cdrh3_of
+from ab_assets.datasets.labels import read_labels
+from ab_assets.datasets.readers.source import column_of, column_of_chain
+from ab_assets.datasets.rejection import Sieve, join_rejected
+from ab_assets.datasets.residues import clean_cdrh3, clean_chain
+from ab_assets.progress import Progress, silent
+from ab_assets.tables import CURATED, conform
+
+if TYPE_CHECKING:
+    from ab_assets.benchmarks.schema import Benchmark
+    from ab_assets.datasets.numbering import Numbering
+    from ab_assets.datasets.readers.source import SourceTable
+
+
+@dataclass(frozen=True, slots=True)
+class Curation:
+    """Antibodies (CURATED, sorted by row_id), rejected source rows (REJECTED), and counts.
+
+    counts: source_rows = kept_source_rows + the sum of rejected {reason: rows}; rows (antibodies) + merged_duplicates =
+    antibodies as written; unlabelled antibodies; positives and negatives (paratope: residues, else antibodies).
+    """
+
+    rows: pl.DataFrame
+    rejected: pl.DataFrame
+    counts: dict[str, Any]
+
+
+def needs_numbering(benchmark: Benchmark) -> bool:
+    """Tell whether the data leave open where CDR-H3 is: neither positions of heavy chains nor a cdrh3 column."""
+    columns = benchmark.columns
+    positions = {"table": columns.vh_positions, "sabdab": columns.positions, "fasta": None}[benchmark.source.format]
+    return positions is None and columns.cdrh3 is None
+
+
+def curate(
+    source: SourceTable, benchmark: Benchmark, *, numbering: Numbering | None, progress: Progress = silent
+) -> Curation:
+    """Return the antibodies of `source`, what was rejected and why, and counts that balance.
+
+    Positions and CDR-H3 given by the data win, and then nothing is numbered. A heavy chain without a CDR-H3 is
+    rejected, because the bound on it could not be checked. With `numbering` None nothing is numbered and CDR-H3 may
+    stay unknown: what is wanted for quick checks, and for antibodies that are only to be scored.
+    """
+    sieve = Sieve(source.rows)
+    for chain in ("vh", "vl"):
+        clean_chain(sieve, chain, benchmark)
+    sieve.reject(
+        pl.col("vh").is_null() & pl.col("vl").is_null(),
+        reason="no-sequence",
+        column=column_of_chain(benchmark, "vh"),
+        value=pl.lit(None),
+        detail="neither a heavy nor a light chain",
+    )
+    _label(sieve, benchmark)
+    if numbering is not None and needs_numbering(benchmark):
+        for chain in ("vh", "vl") if benchmark.task == "paratope" else ("vh",):
+            _number(sieve, chain, benchmark, numbering, progress)
+    _find_cdrh3(sieve, benchmark, required=numbering is not None)
+    sieve.rows = _with_row_id(sieve.rows, benchmark)
+    _reject_conflicts(sieve, benchmark)
+    rows = _merged(sieve.rows)
+    rejected = join_rejected([source.rejected, sieve.rejected])
+    return Curation(rows, rejected, _counts(source, sieve.rows, rows, rejected, benchmark))
+
+
+def _label(sieve: Sieve, benchmark: Benchmark) -> None:
+    columns = benchmark.columns
+    label, undeclared = read_labels(sieve.rows["label"], positive=columns.positive, negative=columns.negative)
+    sieve.rows = sieve.rows.with_columns(
+        pl.col("label").alias("written_label"), label.alias("label"), undeclared.alias("undeclared")
+    )
+    sieve.reject(
+        pl.col("undeclared"),
+        reason="undeclared-label",
+        column=column_of(benchmark, "label"),
+        value="written_label",
+        detail=f"declared are {', '.join(columns.positive)} (positive) and {', '.join(columns.negative)} (negative)",
+    )
+
+
+def _number(sieve: Sieve, chain: str, benchmark: Benchmark, numbering: Numbering, progress: Progress) -> None:
+    sequences = sieve.rows[chain].drop_nulls().unique(maintain_order=True).to_list()
+    results = numbering.number(sequences, progress=progress)
+    table = pl.DataFrame(
+        {
+            chain: sequences,
+            "reason": [results[sequence].reason_against(chain) for sequence in sequences],
+            "failure": [results[sequence].failure for sequence in sequences],
+            "numbered": [results[sequence].positions for sequence in sequences],
+        },
+        schema={chain: pl.String, "reason": pl.String, "failure": pl.String, "numbered": pl.List(pl.String)},
+    )
+    sieve.rows = sieve.rows.join(table, on=chain, how="left", maintain_order="left")
+    for reason in table["reason"].drop_nulls().unique().sort():
+        sieve.reject(
+            pl.col("reason") == reason,
+            reason=reason,
+            column=column_of_chain(benchmark, chain),
+            value=chain,
+            detail=pl.col("failure").fill_null(f"this is a V domain of another chain than {chain}"),
+        )
+    positions = f"{chain}_positions"
+    sieve.rows = sieve.rows.with_columns(pl.coalesce(positions, "numbered").alias(positions)).drop(
+        "reason", "failure", "numbered"
+    )
+
+
+def _find_cdrh3(sieve: Sieve, benchmark: Benchmark, *, required: bool) -> None:
+    column = column_of(benchmark, "cdrh3")
+    rows = clean_cdrh3(sieve.rows, is_junction="junction" in column.lower())
+    sieve.rows = rows.with_columns(pl.when(pl.col("vh").is_not_null()).then("cdrh3").alias("cdrh3"))
+    sieve.reject(
+        ~pl.col("vh").str.contains(pl.col("cdrh3"), literal=True),
+        reason="cdrh3-mismatch",
+        column=column,
+        value="cdrh3",
+        detail="the heavy chain does not contain it; a column with C104 and W118 must have junction in its name",
+    )
+    known = zip(*(sieve.rows[name] for name in ("vh", "vh_positions", "cdrh3")), strict=True)
+    found = [
+        cdrh3_of(vh, positions.to_list()) if cdrh3 is None and vh is not None and positions is not None else cdrh3
+        for vh, positions, cdrh3 in known
+    ]
+    sieve.rows = sieve.rows.with_columns(pl.Series("cdrh3", found, dtype=pl.String))
+    if required:
+        sieve.reject(
+            pl.col("vh").is_not_null() & pl.col("cdrh3").is_null(),
+            reason="no-cdrh3",
+            column=column if benchmark.columns.cdrh3 else column_of_chain(benchmark, "vh_positions"),
+            value="vh",
+            detail="no residue of the heavy chain is known to be at IMGT 105-117",
+        )
+
+
+def _with_row_id(rows: pl.DataFrame, benchmark: Benchmark) -> pl.DataFrame:
+    """Add `row_id`: what makes an antibody distinct, joined by "|" and digested.
+
+    That is vh|vl; for paratopes entry|vh|vl|labels of vh|labels of vl, since one antibody may be in several complexes.
+    The part of a published split or test file is appended, so that a leak between parts stays visible.
+    """
+    names = ["vh", "vl"]
+    if benchmark.task == "paratope":
+        names = ["entry", "vh", "vl", "vh_paratope", "vl_paratope"]
+    antibodies = _by_antibody(rows)
+    spelled = [
+        pl.col(name).list.eval(pl.element().cast(pl.Int8).cast(pl.String)).list.join("")
+        if isinstance(antibodies.schema[name], pl.List)
+        else pl.col(name)
+        for name in names
+    ]
+    identity = pl.concat_str(*(text.fill_null("") for text in spelled), separator="|")
+    identity = pl.concat_str(identity, pl.col("part"), separator="|", ignore_nulls=True)
+    texts = antibodies.select(identity.alias("identity"))["identity"]
+    ids = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in texts]
+    return rows.join(
+        antibodies.select("antibody", pl.Series("row_id", ids, dtype=pl.String)),
+        on="antibody",
+        how="left",
+        maintain_order="left",
+    )
+
+
+def _reject_conflicts(sieve: Sieve, benchmark: Benchmark) -> None:
+    if benchmark.task == "paratope":
+        return
+    sieve.reject(
+        pl.col("label").drop_nulls().n_unique().over("row_id") > 1,
+        reason="conflicting-labels",
+        column=column_of(benchmark, "label"),
+        value="written_label",
+        detail=pl.format(
+            "the same antibody is labelled {}",
+            pl.format("{} in {}:{}", "written_label", "file", "row").implode().list.join("; ").over("row_id"),
+        ),
+    )
+
+
+def _by_antibody(rows: pl.DataFrame) -> pl.DataFrame:
+    """Join the chains of each antibody, in file order; what both chains say is taken from the heavy one."""
+    ordered = rows.sort("antibody", pl.col("vh").is_null(), maintain_order=True)
+    return ordered.group_by("antibody", maintain_order=True).agg(_first_known(ordered.columns, ("antibody",)))
+
+
+def _first_known(columns: list[str], keys: tuple[str, ...]) -> list[pl.Expr]:
+    return [pl.col(name).drop_nulls().first() for name in columns if name not in keys]
+
+
+def _merged(rows: pl.DataFrame) -> pl.DataFrame:
+    """One row per row_id, in file order: the first known value of each column, the earliest date, all sources."""
+    ordered = rows.sort("antibody", pl.col("vh").is_null(), maintain_order=True).with_columns(
+        pl.format("{}:{}", "file", "row").alias("sources"),
+        pl.coalesce("sequence_id", "entry", pl.format("{}:{}", "file", "row")).alias("sequence_id"),
+    )
+    taken = _first_known(ordered.columns, ("row_id", "sources", "date"))
+    merged = ordered.group_by("row_id", maintain_order=True).agg(*taken, pl.col("date").min(), pl.col("sources"))
+    return conform(merged.select(name for name in CURATED if name in merged.columns), CURATED).sort("row_id")
+
+
+def _counts(
+    source: SourceTable, kept: pl.DataFrame, rows: pl.DataFrame, rejected: pl.DataFrame, benchmark: Benchmark
+) -> dict[str, Any]:
+    if benchmark.task == "paratope":
+        labels = pl.concat([rows[name].explode().drop_nulls() for name in ("vh_paratope", "vl_paratope")])
+        unlabelled = rows.filter(pl.col("vh_paratope").is_null() & pl.col("vl_paratope").is_null()).height
+    else:
+        labels = rows["label"].drop_nulls()
+        unlabelled = rows["label"].null_count()
+    by_reason = rejected.group_by("reason").len().sort("reason")
+    return {
+        "source_rows": source.source_rows,
+        "kept_source_rows": kept.height,
+        "rejected": dict(by_reason.iter_rows()),
+        "rows": rows.height,
+        "merged_duplicates": kept["antibody"].n_unique() - rows.height,
+        "unlabelled": unlabelled,
+        "positives": int(labels.sum()),
+        "negatives": int((~labels).sum()),
+    }

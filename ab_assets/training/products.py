@@ -1,0 +1,211 @@
+"""What one load of a model makes for one benchmark: embeddings, checkpoints, predictions, attention."""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Literal
+
+import polars as pl
+
+from ab_assets.artifacts.fingerprint import Question, digest_of
+from ab_assets.artifacts.items import ItemStore
+from ab_assets.artifacts.publication import publish_once
+from ab_assets.artifacts.store import Ref
+from ab_assets.datasets.selection import select_rows, sequences_of
+from ab_assets.splits.certificate import Certificate, require_certificate
+from ab_assets.training.data import FitData
+from ab_assets.training.predictions import as_predictions
+from ab_assets.training.session import ModelSession
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ab_assets.artifacts.publication import Outcome
+    from ab_assets.artifacts.store import Artifact, ArtifactStore, Draft
+    from ab_assets.benchmarks.schema import Benchmark
+    from ab_assets.models.specification import ModelSpec
+    from ab_assets.progress import Progress
+    from ab_assets.training.recipe import Recipe
+
+Arm = Literal["true", "shuffled"]
+CHECKPOINTS: Mapping[Arm, str] = {"true": "fine_tuned_checkpoint", "shuffled": "shuffled_label_checkpoint"}
+_SUFFIX: Mapping[Arm, str] = {"true": "", "shuffled": "-shuffled"}
+
+
+def fit_folder(fit: int, seed: int) -> str:
+    """Return the name of one fit's folder inside a checkpoint."""
+    return f"fit-{fit}-seed-{seed}"
+
+
+class ModelProducts:
+    """One model, one benchmark, one load of the weights.
+
+    Nothing is read before it is asked for. The first look at the split verifies its certificate, so that no weights
+    are loaded for a split that leaks.
+    """
+
+    def __init__(
+        self,
+        store: ArtifactStore,
+        benchmark: Benchmark,
+        spec: ModelSpec,
+        recipe: Recipe,
+        *,
+        cache: Path,
+        progress: Progress,
+    ) -> None:
+        self.store = store
+        self.benchmark = benchmark
+        self.spec = spec
+        self.recipe = recipe
+        self.session = ModelSession(spec, trainable_layers=recipe.trainable_layers, progress=progress)
+        self._kept = ItemStore(cache / "embeddings" / digest_of(spec.identity() | {"pooling": "mean"})[:32])
+
+    def publish(self, asset: str, question: Question, *, force: bool) -> Outcome:
+        """Return one asset's partition, made now unless `question` was answered before."""
+        builders = {
+            "embeddings": self._embeddings,
+            CHECKPOINTS["true"]: functools.partial(self._checkpoint, "true", question, force=force),
+            CHECKPOINTS["shuffled"]: functools.partial(self._checkpoint, "shuffled", question, force=force),
+            "predictions": self._predictions,
+            "attention": self._attention,
+        }
+        ref = Ref(asset, self.benchmark.name, self.spec.name)
+        return publish_once(self.store, ref, question, builders[asset], force=force)
+
+    def artifact(self, asset: str) -> Artifact:
+        """Return an upstream result of this benchmark (and model, where it has one)."""
+        per_model = asset in {*CHECKPOINTS.values(), "embeddings", "model_metrics"}
+        return self.store.require(Ref(asset, self.benchmark.name, self.spec.name if per_model else None))
+
+    @functools.cached_property
+    def curated(self) -> pl.DataFrame:
+        """CURATED, all antibodies."""
+        return self.artifact("curated_dataset").table("antibodies")
+
+    @functools.cached_property
+    def rows(self) -> pl.DataFrame:
+        """CURATED, the antibodies that this benchmark can use."""
+        return select_rows(self.curated, self.benchmark).rows
+
+    @functools.cached_property
+    def roles(self) -> pl.DataFrame:
+        """ROLES of the split, after its certificate was verified against these very rows."""
+        split = self.artifact("split")
+        roles = split.table("roles")
+        certificate = Certificate.from_json(split.document("certificate"))
+        require_certificate(self.rows, roles, certificate, self.benchmark.split)
+        return roles
+
+    @functools.cached_property
+    def fits(self) -> list[tuple[int, int]]:
+        """Every (fit, seed), in order."""
+        return [(fit, seed) for fit in sorted(self.roles["fit"].unique()) for seed in self.benchmark.split.seeds]
+
+    @functools.cached_property
+    def shuffled_labels(self) -> pl.DataFrame:
+        """SHUFFLED_LABELS of the control."""
+        return self.artifact("shuffled_label_split").table("labels")
+
+    def _embeddings(self, draft: Draft) -> None:
+        sequences = sequences_of(self.rows, self.benchmark.chain_names)
+        kept = self._kept.get(sequences)
+        self.session.remember(kept)
+        vectors = self.session.embed(sequences)
+        new = {sequence: vector for sequence, vector in vectors.items() if sequence not in kept}
+        self._kept.put(new)
+        frame = pl.DataFrame(
+            {"sequence": list(vectors), "embedding": [vector.tolist() for vector in vectors.values()]},
+            schema={"sequence": pl.String, "embedding": pl.List(pl.Float32)},
+        )
+        draft.table("embeddings", frame)
+        draft.metadata = {
+            "chains": len(sequences),
+            "processed": len(new),
+            "reused_chains": len(kept),
+            "features": len(frame["embedding"][0]) if frame.height else 0,
+        }
+
+    def _checkpoint(self, arm: Arm, question: Question, draft: Draft, *, force: bool) -> None:
+        details = []
+        for fit, seed in self.fits:
+            artifact = self._fit_once(arm, fit, seed, question, force=force)
+            for file in artifact.manifest["files"]:
+                os.link(artifact.path(file), draft.path(f"{fit_folder(fit, seed)}/{file}"))
+            details.append({"fit": fit, "seed": seed} | dict(artifact.metadata))
+        draft.metadata = {
+            "fits": len(details),
+            "trainable_parameters": details[0]["trainable_parameters"],
+            "validation_loss": sum(item["validation_loss"] for item in details) / len(details),
+            "fits_in_detail": details,
+        }
+
+    def _fit_once(self, arm: Arm, fit: int, seed: int, question: Question, *, force: bool) -> Artifact:
+        """Return one fit: finished by an earlier run that was interrupted, or on the same examples, or made now."""
+        data = self._fit_data(arm, fit)
+
+        def build(draft: Draft) -> None:
+            draft.metadata = asdict(self.session.fit(data, self.recipe, seed, draft.folder))
+
+        asked = Question(
+            asset="fit",
+            inputs={"examples": data.digest()},
+            parameters={"recipe": self.recipe.to_dict(), "fit": fit, "seed": seed, "labels": arm},
+            model=question.model,
+            code=question.code,
+        )
+        ref = Ref("fit", self.benchmark.name, self.spec.name)
+        return publish_once(self.store, ref, asked, build, force=force, show=False).artifact
+
+    def _predictions(self, draft: Draft) -> None:
+        parts = []
+        for arm, checkpoint in CHECKPOINTS.items():
+            fitted = self.artifact(checkpoint)
+            for fit, seed in self.fits:
+                folder = fitted.subfolder(fit_folder(fit, seed))
+                parts.append(
+                    self._scored(self.session.predict_fit(folder, self._tested(fit)), arm, "fine-tuned", fit, seed)
+                )
+                parts.append(self._probed(arm, fit, seed, draft))
+        table = pl.concat(parts).sort("method", "fit", "seed", "role", "row_id", "chain", "residue")
+        draft.table("predictions", table)
+        draft.metadata = {
+            "methods": ", ".join(sorted(table["method"].unique())),
+            "scores": table.height,
+            "unseen_residues": table["score"].null_count(),
+        }
+
+    def _probed(self, arm: Arm, fit: int, seed: int, draft: Draft) -> pl.DataFrame:
+        folder = draft.folder / "probes" / f"{fit_folder(fit, seed)}{_SUFFIX[arm]}"
+        folder.mkdir(parents=True)
+        self.session.fit_probe(self._fit_data(arm, fit), self.recipe, seed, folder)
+        scored = self.session.predict_probe(folder, self._tested(fit))
+        return self._scored(scored, arm, "frozen-probe", fit, seed)
+
+    def _attention(self, draft: Draft) -> None:
+        fit, seed = self.fits[0]
+        rows = chosen_antibodies(self.rows, self.roles, fit=fit)
+        folder = self.artifact(CHECKPOINTS["true"]).subfolder(fit_folder(fit, seed))
+        table = self.session.attention(rows, chain_names=self.benchmark.chain_names, directory=folder)
+        draft.table("attention", table)
+        draft.metadata = {"antibodies": rows.height, "fit": fit, "seed": seed, "rows": table.height}
+
+    def _tested(self, fit: int) -> pl.DataFrame:
+        chosen = self.roles.filter((pl.col("fit") == fit) & (pl.col("role") != "train"))
+        return self.rows.join(chosen.select("row_id"), on="row_id", how="semi")
+
+    def _scored(self, scored: pl.DataFrame, arm: Arm, method: str, fit: int, seed: int) -> pl.DataFrame:
+        return as_predictions(scored, self.roles, method=f"{method}{_SUFFIX[arm]}", fit=fit, seed=seed)
+
+    def _fit_data(self, arm: Arm, fit: int) -> FitData:
+        return FitData.build(
+            self.rows,
+            self.roles,
+            fit=fit,
+            task=self.benchmark.task,
+            chain_names=self.benchmark.chain_names,
+            shuffled_labels=self.shuffled_labels if arm == "shuffled" else None,
+        )

@@ -1,0 +1,181 @@
+"""Editing what is computed changes the code version; editing what a person reads does not."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+
+from ab_assets.artifacts import code_version
+from ab_assets.artifacts.code_version import code_of, normalised_digest
+
+SOURCE = '''
+"""Identity of two chains."""
+
+BOUND = 0.9
+
+
+class Comparator:
+    """Compares."""
+
+    bound = BOUND
+
+    def near(self, left: str, right: str) -> bool:
+        """Tell whether two chains are near."""
+        if not left:
+            raise ValueError("the left chain is empty")
+        return sum(a == b for a, b in zip(left, right)) / len(left) >= self.bound
+'''
+
+
+def changed(old, new):
+    assert old in SOURCE
+    return normalised_digest(SOURCE.replace(old, new)) != normalised_digest(SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("BOUND = 0.9", "BOUND = 0.9  # as declared"),
+        ('"""Identity of two chains."""', '"""How alike two chains are."""'),
+        ('"""Identity of two chains."""', ""),
+        ('    """Compares."""\n', ""),
+        ('"""Tell whether two chains are near."""', "# Tell whether"),
+        ('"the left chain is empty"', '"nothing to compare"'),
+        ('"the left chain is empty"', 'f"{left!r} is empty"'),
+        ("BOUND = 0.9", "\n\nBOUND   =   0.9\n"),
+        (
+            "(a == b for a, b in zip(left, right))",
+            "(\n            a == b\n            for a, b in zip(left, right)\n        )",
+        ),
+        ('"the left chain is empty"', "'the left chain is empty'"),
+    ],
+)
+def test_comment_docstring_layout_or_message_does_not_change_the_code_version(old, new):
+    assert not changed(old, new)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("BOUND = 0.9", "BOUND = 0.8"),
+        (">= self.bound", "> self.bound"),
+        ("def near(self, left: str, right: str)", "def near(self, right: str, left: str)"),
+        ("def near", "def close"),
+        ("if not left", "if left"),
+        ("ValueError", "KeyError"),
+        ("    bound = BOUND\n", ""),
+        ("class Comparator:", "class Comparator(dict):"),
+        ("    def near", "    @staticmethod\n    def near"),
+        ("BOUND = 0.9", 'BOUND = 0.9\nNAME = "near"'),
+    ],
+)
+def test_edited_function_changes_the_code_version(old, new):
+    assert changed(old, new)
+
+
+def test_a_text_that_is_a_value_counts():
+    assert normalised_digest('REASON = "no-vh"') != normalised_digest('REASON = "no-vl"')
+    assert normalised_digest('def f():\n    return "a"') != normalised_digest('def f():\n    return "b"')
+
+
+def test_a_function_of_nothing_but_its_docstring_is_one_that_passes():
+    assert normalised_digest('def f():\n    """Wait."""') == normalised_digest("def f():\n    pass")
+
+
+@pytest.fixture
+def closure(tmp_path, monkeypatch):
+    """Return a function that writes a package into a fresh tree and returns the closure of its module `start`."""
+    trees = iter(range(100))
+
+    def code_in(modules, start="ab_assets.start"):
+        root = tmp_path / str(next(trees))
+        for name, source in modules.items():
+            path = root / "ab_assets" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(source))
+        monkeypatch.setattr(code_version, "_ROOT", root)
+        return code_of([start])
+
+    return code_in
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import ab_assets.other",
+        "import ab_assets.other as near",
+        "from ab_assets import other",
+        "from ab_assets.other import f",
+        "from ab_assets.other import *",
+        "def g():\n    from ab_assets.other import f\n    return f()",
+        "class A:\n    def g(self):\n        import ab_assets.other\n",
+        "try:\n    from ab_assets.other import f\nexcept ImportError:\n    f = None",
+    ],
+)
+def test_every_way_to_import_counts_inside_functions_too(closure, source):
+    assert "ab_assets.other" in closure({"start.py": source, "other.py": "def f(): return 1"})
+
+
+def test_imports_for_types_count_because_the_methods_of_those_types_run(closure):
+    source = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from ab_assets.other import Split"
+    assert "ab_assets.other" in closure({"start.py": source, "other.py": "class Split: pass"})
+
+
+def test_imports_of_imports_count(closure):
+    modules = {"start.py": "import ab_assets.b", "b.py": "import ab_assets.c", "c.py": "X = 1"}
+    before = closure(modules)
+    after = closure(modules | {"c.py": "X = 2"})
+    assert before["ab_assets.c"] != after["ab_assets.c"]
+    assert {name for name in before if before[name] != after[name]} == {"ab_assets.c"}
+
+
+def test_what_a_package_hands_on_is_followed_to_where_it_is_written(closure):
+    modules = {
+        "start.py": "from ab_assets.readers import read",
+        "readers/__init__.py": "from ab_assets.readers.delimited import read",
+        "readers/delimited.py": "def read(): return 1",
+    }
+    found = closure(modules)
+    assert set(found) == {"ab_assets.start", "ab_assets.readers", "ab_assets.readers.delimited"}
+
+
+def test_a_package_may_be_where_the_closure_starts(closure):
+    modules = {"readers/__init__.py": "from ab_assets.readers import fasta", "readers/fasta.py": ""}
+    assert set(closure(modules, "ab_assets.readers")) == {"ab_assets.readers", "ab_assets.readers.fasta"}
+
+
+def test_modules_that_import_each_other_end(closure):
+    found = closure({"start.py": "import ab_assets.b", "b.py": "import ab_assets.start"})
+    assert set(found) == {"ab_assets.start", "ab_assets.b"}
+
+
+def test_a_module_nobody_imports_does_not_count(closure):
+    modules = {"start.py": "X = 1", "other.py": "X = 1"}
+    assert closure(modules) == closure(modules | {"other.py": "X = 2"})
+
+
+def test_packages_of_others_do_not_count(closure):
+    assert set(closure({"start.py": "import json, numpy.linalg\nfrom collections import abc"})) == {"ab_assets.start"}
+
+
+@pytest.mark.parametrize("announcing", ["errors", "progress", "artifacts/store", "cli", "splits/assets"])
+def test_code_that_stores_or_announces_a_result_does_not_count(closure, announcing):
+    module = f"ab_assets.{announcing.replace('/', '.')}"
+    found = closure({"start.py": f"import {module}", f"{announcing}.py": "import ab_assets.behind", "behind.py": ""})
+    assert set(found) == {"ab_assets.start"}
+
+
+def test_the_closure_of_several_modules_is_the_union_in_sorted_order():
+    one, two = code_of(["ab_assets.benchmarks.reading"]), code_of(["ab_assets.tables"])
+    both = code_of(["ab_assets.tables", "ab_assets.benchmarks.reading"])
+    assert both == one | two
+    assert list(both) == sorted(both)
+
+
+def test_the_reader_of_benchmarks_depends_on_schema_and_key_grammar_not_on_errors():
+    assert set(code_of(["ab_assets.benchmarks.reading"])) == {
+        "ab_assets.benchmarks.keys",
+        "ab_assets.benchmarks.reading",
+        "ab_assets.benchmarks.schema",
+    }

@@ -1,0 +1,200 @@
+"""benchmark.toml is refused with every problem, each on its line and with the way out."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ab_assets.benchmarks.reading import FILE_NAME, line_of, nearest_name, read_benchmark
+from ab_assets.errors import InvalidBenchmarkError, UnknownNameError
+
+MINIMAL = 'task = "antigen-specificity"\n[source]\nfiles = ["antibodies.csv"]\n'
+NAMES = st.text("abcdefgh_-", min_size=1, max_size=6)
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Return a function that reads a benchmark.toml of this text."""
+
+    def read_text(text, name="covid"):
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        (folder / FILE_NAME).write_text(text, encoding="utf-8")
+        return read_benchmark(folder)
+
+    return read_text
+
+
+@pytest.fixture
+def problems(read):
+    """Return a function that returns the problems of a benchmark.toml of this text."""
+
+    def problems_of(text, name="covid"):
+        with pytest.raises(InvalidBenchmarkError) as caught:
+            read(text, name)
+        return caught.value.problems
+
+    return problems_of
+
+
+def test_the_folder_names_the_benchmark(read):
+    assert read(MINIMAL, "covid-2024").name == "covid-2024"
+
+
+def test_a_given_name_is_taken_instead_of_the_folders(tmp_path):
+    (tmp_path / FILE_NAME).write_text(MINIMAL)
+    assert read_benchmark(tmp_path, name="covid").name == "covid"
+
+
+def test_the_current_folder_has_a_name_too(tmp_path, monkeypatch):
+    folder = tmp_path / "covid"
+    folder.mkdir()
+    (folder / FILE_NAME).write_text(MINIMAL)
+    monkeypatch.chdir(folder)
+    assert read_benchmark(type(tmp_path)()).name == "covid"
+
+
+def test_what_the_file_says_is_what_is_read(read):
+    benchmark = read(
+        'title = "Neutralisation"\nchains = "HL"\nmodels = ["antiberty", "esm2-8m"]\n'
+        + MINIMAL
+        + '[columns]\nvh = "heavy"\npositive = ["1"]\n[training]\nepochs = 3\n'
+        + "[split]\nidentity = { vh = 0.8 }\nfolds = 5\n"
+    )
+    assert (benchmark.title, benchmark.chains, benchmark.models) == ("Neutralisation", "HL", ("antiberty", "esm2-8m"))
+    assert (benchmark.columns.vh, benchmark.columns.positive) == ("heavy", ("1",))
+    assert (benchmark.split.identity.vh, benchmark.split.identity.cdrh3, benchmark.split.folds) == (0.8, 0.8, 5)
+    assert benchmark.training.overrides() == {"epochs": 3}
+
+
+def test_a_folder_without_the_file_is_no_benchmark(tmp_path):
+    with pytest.raises(UnknownNameError, match=r"no benchmark\.toml here"):
+        read_benchmark(tmp_path)
+
+
+def test_broken_syntax_is_told_with_its_line(problems):
+    [problem] = problems('task = "paratope"\nchains = H\n')
+    assert "not TOML" in problem.what
+    assert "line 2" in problem.what
+
+
+def test_the_file_may_not_name_the_benchmark(problems):
+    [problem] = problems(f'title = "x"\nname = "y"\n{MINIMAL}')
+    assert problem.where == f"{FILE_NAME}:2"
+    assert "folder's name" in problem.hint
+
+
+def test_a_folder_that_is_no_key_is_refused(problems):
+    [problem] = problems(MINIMAL, "Covid 2024")
+    assert "'Covid 2024' is no benchmark name" in problem.what
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "nearest"),
+    [
+        (f"taks = 1\n{MINIMAL}", "taks", "task"),
+        (f"{MINIMAL}[split]\npolcy = 'group'\n", "split.polcy", "policy"),
+        (f"{MINIMAL}[split]\nidentity = {{ vhh = 0.9 }}\n", "split.identity.vhh", "vh"),
+        (f"{MINIMAL}[split.identity]\ncdr3 = 0.9\n", "split.identity.cdr3", "cdrh3"),
+        (f"{MINIMAL}lisence = 'MIT'\n", "source.lisence", "licence"),
+        (f"{MINIMAL}[column]\nvh = 'heavy'\n", "column", "columns"),
+        (f"{MINIMAL}[[source.download]]\nfile='a'\nsha256='{'0' * 64}'\nurls='b'\n", "source.download.0.urls", "url"),
+    ],
+)
+def test_unknown_key_names_the_nearest(problems, text, key, nearest):
+    [problem] = problems(text)
+    assert problem.what == f"unknown key '{key}'"
+    assert problem.hint == f"Did you mean '{nearest}'?"
+
+
+def test_unknown_key_near_nothing_lists_what_is_known(problems):
+    [problem] = problems(f"{MINIMAL}[candidates]\nxyzzy = 1\n")
+    assert problem.hint == "Known: files."
+
+
+def test_the_name_is_no_key_to_suggest(problems):
+    [problem] = problems(f'nmae = "x"\n{MINIMAL}')
+    assert "'name'" not in problem.hint
+
+
+def test_all_problems_are_told_at_once_each_with_its_line(problems):
+    found = problems(
+        'task = "affinity"\n'  # 1
+        "colour = 1\n"  # 2
+        "[source]\n"  # 3
+        'file = ["a.csv"]\n'  # 4
+        "[split]\n"  # 5
+        "folds = 2\n"  # 6
+        "identity = { vh = 1.5 }\n"  # 7
+        "[training]\n"  # 8
+        'epochs = "many"\n'  # 9
+    )
+    lines = {problem.where.removeprefix(f"{FILE_NAME}:"): problem.what for problem in found}
+    assert sorted(lines) == ["1", "2", "3", "4", "6", "7", "9"]
+    assert len(found) == 7
+    assert lines["3"] == "the key 'source.files' is missing"
+
+
+def test_a_problem_says_what_was_found_and_what_is_expected(problems):
+    [problem] = problems(f"{MINIMAL}[split]\nfolds = 2\n")
+    assert problem.where == f"{FILE_NAME}:5"
+    assert problem.what == "split.folds: input should be greater than or equal to 3"
+    assert problem.found == "2"
+
+
+def test_a_contradiction_points_at_its_table(problems):
+    [problem] = problems(f'{MINIMAL}[split]\npolicy = "random"\n')
+    assert problem.where == f"{FILE_NAME}:4"
+    assert 'say certificate = "report"' in problem.what
+
+
+def test_the_message_lists_every_problem(read):
+    with pytest.raises(InvalidBenchmarkError) as caught:
+        read('task = "x"\n')
+    assert "benchmark covid has 2 problem(s)" in str(caught.value)
+    assert str(caught.value).count("\n  - benchmark.toml:") == 2
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(NAMES, st.lists(NAMES, min_size=1, max_size=4, unique=True), min_size=1, max_size=4), st.randoms()
+)
+def test_line_of_points_at_the_offending_line(tables, random):
+    lines, places = [], {}
+    for table, keys in tables.items():
+        lines += [*["", "# a comment"][: random.randint(0, 2)], f"[{table}]"]
+        places[(table,)] = len(lines)
+        for key in keys:
+            lines.append(f'{" " * random.randint(0, 2)}{key}{" " * random.randint(0, 1)}= ["x"] # [{table}]')
+            places[table, key] = len(lines)
+    text = "\n".join(lines)
+    assert {path: line_of(text, path) for path in places} == places
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        (("task",), 1),
+        (("source", "files"), 3),
+        (("source", "files", 1), 3),
+        (("split", "identity", "vh"), 8),
+        (("split", "identity", "cdrh3"), 8),
+        (("split", "parts", "test"), 10),
+        (("split", "folds"), 7),
+        (("source", "licence"), 2),
+        (("training", "epochs"), 1),
+    ],
+)
+def test_line_of_falls_back_to_the_nearest_parent(path, line):
+    text = (
+        'task = "paratope"\n[source]\nfiles = [\n  "a.csv",\n  3,\n]\n[split]\n'
+        "identity = { vh = 2 }\n[split.parts]\ntest = 1\n"
+    )
+    assert line_of(text, path) == line
+
+
+def test_nearest_name_prefers_the_nearest_over_a_list():
+    known = ["antiberty", "esm2-8m", "esm2-650m"]
+    assert nearest_name("esm2_8m", known) == "Did you mean 'esm2-8m'?"
+    assert nearest_name("zzz", known) == "Known: antiberty, esm2-650m, esm2-8m."

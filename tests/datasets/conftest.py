@@ -1,0 +1,102 @@
+"""Antibodies, benchmarks over files written on the spot, and a numbering that needs no model."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, field
+
+import pytest
+
+from ab_assets.benchmarks.schema import Benchmark
+from ab_assets.datasets.numbering import NumberingResult
+
+# Trastuzumab (PDB 1N8Z), numbered by IMGT.
+VH = (
+    "EVQLVESGGGLVQPGGSLRLSCAASGFNIKDTYIHWVRQAPGKGLEWVARIYPTNGYTRYADSVKGRFTISADTSKNTAYLQMNSLRAEDTAVYYC"
+    "SRWGGDGFYAMDYWGQGTLVTVSS"
+)
+VL = "DIQMTQSPSSLSASVGDRVTITCRASQDVNTAVAWYQQKPGKAPKLLIYSASFLYSGVPSRFSGSRSGTDFTLTISSLQPEDFATYYCQQHYTTPPTFGQGTKVEIK"
+
+
+@pytest.fixture
+def vh():
+    return VH
+
+
+@pytest.fixture
+def vl():
+    return VL
+
+
+def end_positions(sequence):
+    """The last 24 residues as IMGT 105-128, the others unnumbered."""
+    return [*[None] * (len(sequence) - 24), *(str(number) for number in range(105, 129))]
+
+
+@pytest.fixture
+def end_positions_of():
+    return end_positions
+
+
+@dataclass
+class FakeNumbering:
+    """Heavy from 'E' or 'Q' on, light from 'D' on, and failure for everything else."""
+
+    asked: list[str] = field(default_factory=list)
+
+    def number(self, sequences, *, progress=None):
+        self.asked += sequences
+        locus = {"E": "heavy", "Q": "heavy", "D": "light"}
+        return {
+            sequence: NumberingResult(tuple(end_positions(sequence)), locus[sequence[0]])
+            if sequence[0] in locus
+            else NumberingResult(failure="score too low")
+            for sequence in sequences
+        }
+
+
+@pytest.fixture
+def fake_numbering():
+    return FakeNumbering()
+
+
+@pytest.fixture
+def table_benchmark():
+    """A benchmark over heavy, light, label; keyword arguments replace whole tables of benchmark.toml."""
+
+    def make(files=("a.csv",), *, columns=None, **others):
+        declared = {"vh": "heavy", "vl": "light", "label": "label", "positive": ["1"]} | (columns or {})
+        source = {"files": list(files)} | others.pop("source", {})
+        content = {"name": "b", "task": "antigen-specificity", "source": source, "columns": declared}
+        return Benchmark.model_validate(content | others)
+
+    return make
+
+
+@pytest.fixture
+def chain_benchmark():
+    """A paratope benchmark over pdb, chain, sequence, imgt, paratope."""
+
+    def make(files=("a.csv",), *, columns=None, **others):
+        declared = {
+            "entry": "pdb",
+            "chain": "chain",
+            "sequence": "sequence",
+            "positions": "imgt",
+            "paratope": "paratope",
+        }
+        source = {"files": list(files), "format": "sabdab"}
+        content = {"name": "b", "task": "paratope", "source": source, "columns": declared | (columns or {})}
+        return Benchmark.model_validate(content | others)
+
+    return make
+
+
+@pytest.fixture
+def write_csv(tmp_path):
+    def write(name, header, *rows, separator=","):
+        with (tmp_path / name).open("w", newline="") as stream:
+            csv.writer(stream, delimiter=separator).writerows([header, *rows])
+        return tmp_path
+
+    return write

@@ -1,0 +1,59 @@
+import polars as pl
+import pytest
+
+from ab_assets.datasets.readers import read_as_far_as_possible, read_source, suffix_of
+from ab_assets.errors import InvalidBenchmarkError
+
+HEADER = ("heavy", "light", "label")
+
+
+def test_rows_of_all_files_are_kept_as_written_with_their_place(table_benchmark, write_csv):
+    write_csv("a.csv", HEADER, (" EV ", "", "1.0"), ("", "DI", "no"))
+    folder = write_csv("b.tsv", HEADER, ("QV", "DI", ""), separator="\t")
+    source = read_source(table_benchmark(["a.csv", "b.tsv"]), folder)
+    assert source.rows.select("file", "row", "antibody", "vh", "vl", "label").rows() == [
+        ("a.csv", 1, 0, "EV", None, "1.0"),
+        ("a.csv", 2, 1, None, "DI", "no"),
+        ("b.tsv", 1, 2, "QV", "DI", None),
+    ]
+    assert source.source_rows == 3
+
+
+def test_csv_and_parquet_of_the_same_table_read_alike(table_benchmark, write_csv, tmp_path):
+    folder = write_csv("a.csv", HEADER, ("EV", "DI", "1"), ("QV", "", "0"))
+    pl.DataFrame({"heavy": ["EV", "QV"], "light": ["DI", None], "label": [1, 0]}).write_parquet(tmp_path / "a.parquet")
+    tables = [read_source(table_benchmark([name]), folder).rows.drop("file") for name in ("a.csv", "a.parquet")]
+    assert tables[0].equals(tables[1])
+
+
+def test_all_files_that_cannot_be_read_are_named_at_once(table_benchmark, write_csv, tmp_path):
+    write_csv("a.csv", ("heavy", "light"), ("EV", "DI"))
+    (tmp_path / "b.parquet").write_bytes(b"PAR1 and no more")
+    benchmark = table_benchmark(["a.csv", "b.parquet", "c.csv", "d.xlsx"])
+    (tmp_path / "d.xlsx").touch()
+    with pytest.raises(InvalidBenchmarkError) as caught:
+        read_source(benchmark, tmp_path)
+    assert [problem.where for problem in caught.value.problems] == ["a.csv", "b.parquet", "c.csv", "d.xlsx"]
+    assert read_as_far_as_possible(benchmark, tmp_path).source.rows["vh"].to_list() == ["EV"]
+
+
+def test_a_part_column_counts_in_published_splits_alone(table_benchmark, write_csv):
+    folder = write_csv(
+        "a.csv", (*HEADER, "set"), ("E", "D", "1", "Training"), ("Q", "D", "0", "val"), ("E", "D", "1", "?")
+    )
+    published = table_benchmark(columns={"part": "set"}, split={"policy": "published"})
+    source = read_source(published, folder)
+    assert source.rows["part"].to_list() == ["train", "validation"]
+    assert source.rejected.select("row", "column", "value", "reason").rows() == [(3, "set", "?", "undeclared-part")]
+    assert read_source(table_benchmark(columns={"part": "set"}), folder).rows["part"].to_list() == [None] * 3
+
+
+def test_positions_of_a_table_are_lists(table_benchmark, write_csv):
+    folder = write_csv("a.csv", (*HEADER, "imgt"), ("EV", "", "1", "1 2"), ("EV", "", "1", ""))
+    rows = read_source(table_benchmark(columns={"vh_positions": "imgt"}), folder).rows
+    assert rows["vh_positions"].to_list() == [["1", "2"], None]
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("A.CSV.GZ", ".csv"), ("x/b.fasta", ".fasta"), ("c", ""), ("d.gz", "")])
+def test_the_suffix_tells_the_format(name, suffix):
+    assert suffix_of(name) == suffix

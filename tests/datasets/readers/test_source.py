@@ -1,0 +1,51 @@
+import pytest
+
+from ab_assets.datasets.readers.source import missing_columns, nearest_hint, part_of_file, source_path
+from ab_assets.errors import BadInputError, UnknownNameError
+
+
+@pytest.mark.parametrize("name", ["../x.csv", "/etc/passwd", "a/../../x.csv", "..\\x.csv", ".", ""])
+def test_a_file_name_may_not_lead_out_of_the_folder(tmp_path, name):
+    with pytest.raises(BadInputError, match="leads out"):
+        source_path(tmp_path, name)
+
+
+def test_a_missing_file_names_the_nearest_that_is_there(tmp_path):
+    (tmp_path / "antibodies.csv").touch()
+    with pytest.raises(UnknownNameError, match=r"antibody\.csv: .*Did you mean 'antibodies\.csv'"):
+        source_path(tmp_path, "antibody.csv")
+
+
+def test_a_folder_is_no_file(tmp_path):
+    (tmp_path / "a.csv").mkdir()
+    with pytest.raises(UnknownNameError):
+        source_path(tmp_path, "a.csv")
+
+
+def test_a_missing_column_names_the_nearest_existing_one(table_benchmark):
+    problems = missing_columns(table_benchmark(), "a.csv", ("Heavy", "light_chain", "label"))
+    assert [problem.hint for problem in problems] == ["Did you mean 'Heavy'?", "Did you mean 'light_chain'?"]
+    assert all(problem.where == "a.csv" for problem in problems)
+    assert "columns.vh" in problems[0].what
+
+
+def test_a_header_with_the_wrong_separator_is_recognised(table_benchmark):
+    problem = missing_columns(table_benchmark(), "a.csv", ("heavy;light;label",))[0]
+    assert "';'" in problem.hint
+
+
+def test_a_declared_column_may_not_be_there_twice(table_benchmark):
+    (problem,) = missing_columns(table_benchmark(), "a.csv", ("heavy", "light", "label", "label"))
+    assert "more than once" in problem.what
+
+
+def test_nothing_near_is_no_hint():
+    assert nearest_hint("heavy", ["zzz", ""]) == ""
+
+
+def test_files_say_their_part_in_published_splits_and_as_test_files(table_benchmark):
+    parts = {"train": ["a.csv"], "test": ["b.csv"]}
+    published = table_benchmark(split={"policy": "published", "parts": parts})
+    assert [part_of_file(published, file) for file in ("a.csv", "b.csv", "c.csv")] == ["train", "test", None]
+    identity = table_benchmark(split={"parts": parts, "test_files": ["c.csv"]})
+    assert [part_of_file(identity, file) for file in ("a.csv", "b.csv", "c.csv")] == [None, None, "test"]
