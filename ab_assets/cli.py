@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,7 +67,7 @@ def validate(folder: Folder, *, as_json: Json = False) -> None:
 
     problems = problems_of(folder, _home())
     if as_json:
-        say_json([{field: getattr(p, field) for field in ("what", "where", "found", "expected", "hint")} for p in problems])
+        say_json([asdict(problem) for problem in problems])
     elif problems:
         complain(f"{folder}: {len(problems)} problem(s)")
         for problem in problems:
@@ -148,8 +149,12 @@ def predict(
     """
     from ab_assets.commands.rounds import predict_file  # noqa: PLC0415
 
-    written, count, outside = predict_file(_home(), benchmark, model, file, output)
-    say(f"{count} antibodies scored, {outside} of them unlike anything in the benchmark: {written}")
+    written, count, outside, rejected = predict_file(_home(), benchmark, model, file, output)
+    say(f"{count} antibodies scored, {outside} of them unlike anything the model was tested on: {written}")
+    if rejected:
+        complain(
+            f"{rejected} rows were rejected. `ab-assets validate` explains rows of a benchmark; check the sequences."
+        )
 
 
 @app.command()
@@ -201,8 +206,14 @@ def status(*, as_json: Json = False) -> None:
     say_table(
         ["benchmark", "task", "models", "made", "report"],
         [
-            [r["benchmark"], r["task"], ", ".join(r["models"]), f"{r['fresh']} of {r['partitions']}", r["report"] or "-"]
-            for r in rows
+            [
+                row["benchmark"],
+                row["task"],
+                ", ".join(row["models"]),
+                f"{row['fresh']} of {row['partitions']}",
+                row["report"] or "-",
+            ]
+            for row in rows
         ],
     )
 

@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-
-from dagster import Definitions, PreviewWarning, in_process_executor, load_assets_from_modules
-
-from resources.compute import LocalCompute, Reporting
-from resources.home import HomeResource
-
-# Checks follow the partitions of their asset; dagster 1.13 calls that a preview.
-warnings.filterwarnings("ignore", category=PreviewWarning)
+from dagster import Definitions, in_process_executor, load_assets_from_modules
 
 import ab_assets.datasets.assets
 import ab_assets.evaluation.assets
@@ -18,6 +10,8 @@ import ab_assets.reports.assets
 import ab_assets.splits.assets
 import ab_assets.training.assets
 from jobs import asset_jobs
+from resources.compute import LocalCompute, Reporting
+from resources.home import HomeResource
 from sensors import all_sensors
 
 defs = Definitions(

@@ -17,8 +17,9 @@ A message says what, where, found against expected, and the next step.
 
 from __future__ import annotations
 
+import copyreg
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +52,10 @@ class AbAssetsError(Exception):
     def __init__(self, *, what: str, where: str = "", found: str = "", expected: str = "", hint: str = "") -> None:
         self.problem = Problem(what=what, where=where, found=found, expected=expected, hint=hint)
         super().__init__(str(self.problem))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keyword arguments are not kept by exceptions, so a copy in another process is filled in, not called again.
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class BadInputError(AbAssetsError):

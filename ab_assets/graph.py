@@ -102,7 +102,7 @@ def _candidates(benchmark: Benchmark) -> Parameters:
     return _rows(benchmark) | {"columns": benchmark.columns.model_dump(mode="json")}
 
 
-_FIT = ("ab_assets.training.session",)
+_FIT = ("ab_assets.training.session", "ab_assets.training.products")
 
 NODES: Mapping[str, Node] = {
     node.name: node
@@ -176,7 +176,7 @@ NODES: Mapping[str, Node] = {
             group="models",
             description="The mean of the last layer's residue states, one vector per chain.",
             inputs=("curated_dataset",),
-            code=("ab_assets.training.embeddings", "ab_assets.datasets.selection"),
+            code=_FIT,
             parameters=_rows,
             per_model=True,
             kinds=("pytorch", "parquet"),
@@ -217,7 +217,7 @@ NODES: Mapping[str, Node] = {
                 "fine_tuned_checkpoint",
                 "shuffled_label_checkpoint",
             ),
-            code=(*_FIT, "ab_assets.training.probe"),
+            code=_FIT,
             parameters=_training,
             per_model=True,
             kinds=("pytorch", "parquet"),
@@ -228,7 +228,7 @@ NODES: Mapping[str, Node] = {
             group="models",
             description="Mean attention each IMGT position receives, per layer, before and after fine-tuning.",
             inputs=("curated_dataset", "split", "fine_tuned_checkpoint"),
-            code=("ab_assets.training.attention",),
+            code=_FIT,
             parameters=_rows,
             per_model=True,
             kinds=("pytorch", "parquet"),
@@ -237,7 +237,7 @@ NODES: Mapping[str, Node] = {
             name="model_metrics",
             job="evaluate",
             group="evaluation",
-            description="Scores of this model's methods with 95 % intervals over resampled clusters, and its thresholds.",
+            description="Scores of this model's methods with 95 % intervals over resampled clusters, and thresholds.",
             inputs=("predictions", "similarity_graph", "curated_dataset"),
             code=("ab_assets.evaluation.scores", "ab_assets.evaluation.thresholds"),
             parameters=_scoring,
@@ -293,7 +293,8 @@ NODES: Mapping[str, Node] = {
     )
 }
 
-MODEL_NODES: tuple[str, ...] = tuple(name for name, node in NODES.items() if node.per_model)
+# What one load of a model's weights makes, upstream first.
+PRODUCTS = ("embeddings", "fine_tuned_checkpoint", "shuffled_label_checkpoint", "predictions", "attention")
 
 
 def recipe_of(spec: ModelSpec, benchmark: Benchmark) -> Recipe:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from dagster import DynamicPartitionsDefinition, MultiPartitionKey, MultiPartitionsDefinition, StaticPartitionsDefinition
+from dagster import (
+    AssetExecutionContext,
+    DynamicPartitionsDefinition,
+    MultiPartitionKey,
+    MultiPartitionsDefinition,
+    StaticPartitionsDefinition,
+)
 
-from ab_assets.benchmarks.keys import require_key
+from ab_assets.keys import require_key
+from ab_assets.errors import BadInputError
 from ab_assets.home import Home
 
 BENCHMARK = "benchmark"
@@ -20,3 +27,14 @@ def grid_key(benchmark: str, model: str) -> MultiPartitionKey:
     return MultiPartitionKey(
         {BENCHMARK: require_key(benchmark, kind="benchmark"), MODEL: require_key(model, kind="model")}
     )
+
+
+def grid_of(context: AssetExecutionContext) -> tuple[str, str]:
+    """Return (benchmark, model) of the partition that a run makes."""
+    key = context.partition_key
+    if not isinstance(key, MultiPartitionKey):
+        raise BadInputError(
+            what="this asset needs a benchmark and a model", found=repr(key), expected="benchmark|model"
+        )
+    parts = key.keys_by_dimension
+    return require_key(parts[BENCHMARK], kind="benchmark"), require_key(parts[MODEL], kind="model")

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ab_assets.artifacts.fingerprint import differences, file_digest
-from ab_assets.artifacts.store import ArtifactStore, Ref
+from ab_assets.artifacts.store import Ref
 from ab_assets.graph import NODES, Node, question_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from ab_assets.artifacts.fingerprint import Question
+    from ab_assets.artifacts.store import Artifact, ArtifactStore
     from ab_assets.benchmarks.schema import Benchmark
     from ab_assets.home import Home
     from ab_assets.models.catalogue import ModelSpec
@@ -50,36 +51,27 @@ def plan(
     return steps
 
 
-def _plan_one(benchmark: Benchmark, folder: Path, catalogue: Mapping[str, ModelSpec], store: ArtifactStore) -> list[Step]:
+def _plan_one(
+    benchmark: Benchmark, folder: Path, catalogue: Mapping[str, ModelSpec], store: ArtifactStore
+) -> list[Step]:
     steps: dict[Ref, Step] = {}
+    shown: dict[Ref, Artifact | None] = {}
     for node in NODES.values():
         if node.name == "candidate_predictions" and not benchmark.candidates.files:
             continue
         for model in benchmark.models if node.per_model else (None,):
             ref = Ref(node.name, benchmark.name, model)
-            steps[ref] = _step(node, ref, benchmark, folder, catalogue, store, steps)
+            upstream = upstream_refs(node, ref, benchmark)
+            inputs = {input_name(source, node): found.digest for source in upstream if (found := shown[source])}
+            question = question_for(ref, benchmark, folder, inputs, catalogue)
+            shown[ref] = store.current(ref)
+            steps[ref] = _step(ref, shown[ref], question, [steps[source] for source in upstream])
     return list(steps.values())
 
 
-def _step(
-    node: Node,
-    ref: Ref,
-    benchmark: Benchmark,
-    folder: Path,
-    catalogue: Mapping[str, ModelSpec],
-    store: ArtifactStore,
-    steps: Mapping[Ref, Step],
-) -> Step:
-    upstream = upstream_refs(node, ref, benchmark)
-    shown = store.current(ref)
-    waiting = [source for source in upstream if steps[source].status != "fresh"]
-    inputs = {
-        input_name(source, node): artifact.digest
-        for source in upstream
-        if (artifact := store.current(source)) is not None
-    }
-    question = question_for(ref, benchmark, folder, inputs, catalogue)
-    reasons = [f"{source} is {_word(steps[source])}" for source in waiting]
+def _step(ref: Ref, shown: Artifact | None, question: Question, upstream: Sequence[Step]) -> Step:
+    waiting = [step for step in upstream if step.status != "fresh"]
+    reasons = [f"{step.ref} is {'not made yet' if step.status == 'new' else 'stale'}" for step in waiting]
     if shown is None:
         return Step(ref, "new", ("not made yet", *reasons))
     if shown.fingerprint != question.fingerprint:
@@ -149,7 +141,3 @@ def input_name(source: Ref, node: Node) -> str:
     """Return the name under which an upstream partition enters the fingerprint."""
     gathered = source.model is not None and not node.per_model
     return f"{source.asset}[{source.model}]" if gathered else source.asset
-
-
-def _word(step: Step) -> str:
-    return "not made yet" if step.status == "new" else "stale"

@@ -163,8 +163,11 @@ CANDIDATES = _schema(
 def conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
     """Return `frame` with exactly the columns and types of `schema`, in its order; absent columns become null.
 
-    Raises CorruptArtifactError when the frame has a column that the schema does not know.
+    Raises CorruptArtifactError when the frame has a column that the schema does not know, or a value that the type of
+    its column cannot hold.
     """
+    if not frame.columns:
+        return schema.to_frame()
     unknown = [name for name in frame.columns if name not in schema]
     if unknown:
         raise CorruptArtifactError(what="table has columns its schema does not know", found=", ".join(unknown))
@@ -172,4 +175,14 @@ def conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
         (pl.col(name) if name in frame.columns else pl.lit(None)).cast(dtype).alias(name)
         for name, dtype in schema.items()
     ]
-    return frame.select(columns)
+    try:
+        conformed = frame.select(columns)
+    except pl.exceptions.PolarsError as error:
+        what = f"table has values its schema does not allow: {str(error).splitlines()[0]}"
+        raise CorruptArtifactError(what=what) from error
+    for name in frame.columns:
+        if frame.schema[name].is_float() and schema[name].is_integer():
+            lost = frame[name].filter(conformed[name].cast(frame.schema[name]).ne_missing(frame[name]))
+            if len(lost):
+                raise CorruptArtifactError(what=f"column {name} holds whole numbers", found=str(lost[0]))
+    return conformed

@@ -92,7 +92,11 @@ def run_job(
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
             resources={"home": HomeResource(root=str(home.root)), "reporting": ReportingTo.receiver(progress)},
-            tags={"ab_assets/asked_by": "cli", "ab_assets/host": socket.gethostname(), "ab_assets/pid": str(os.getpid())},
+            tags={
+                "ab_assets/asked_by": "cli",
+                "ab_assets/host": socket.gethostname(),
+                "ab_assets/pid": str(os.getpid()),
+            },
         )
     except AbAssetsError as raised:
         error = raised

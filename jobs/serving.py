@@ -56,7 +56,9 @@ def require_free(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise BadInputError(
-                what=f"port {port} cannot be used: {error.strerror}", where=host, hint="Say another: ab-assets ui --port 3001"
+                what=f"port {port} cannot be used: {error.strerror}",
+                where=host,
+                hint="Say another: ab-assets ui --port 3001",
             ) from error
 
 

@@ -54,7 +54,7 @@ class ReportingTo(Reporting):
     def receiver(cls, progress: Progress) -> ReportingTo:
         """Return the resource that passes every call on to `progress`."""
         resource = cls()
-        resource._receiver = progress  # noqa: SLF001 - its own class
+        resource._receiver = progress
         return resource
 
     def progress(self, log: logging.Logger) -> Progress:

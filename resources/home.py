@@ -6,7 +6,14 @@ import html
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dagster import AssetCheckResult, Config, ConfigurableResource, DataVersion, MarkdownMetadataValue, MaterializeResult
+from dagster import (
+    AssetCheckResult,
+    Config,
+    ConfigurableResource,
+    DataVersion,
+    MarkdownMetadataValue,
+    MaterializeResult,
+)
 from pydantic import Field
 
 from ab_assets.artifacts.publication import Outcome, publish_once

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
-from dagster import AssetSpec
+from dagster import AssetCheckSpec, AssetSpec, PreviewWarning
 
 from ab_assets.graph import NODES
 from ab_assets.partitions import BENCHMARKS, BENCHMARKS_BY_MODEL
@@ -38,3 +39,10 @@ def asset_spec(name: str) -> AssetSpec:
         partitions_def=BENCHMARKS_BY_MODEL if node.per_model else BENCHMARKS,
         skippable=True,
     )
+
+
+def check_spec(name: str, asset: str, description: str) -> AssetCheckSpec:
+    """Return the spec of a check that follows the partitions of its asset."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PreviewWarning)  # dagster 1.13 calls partitioned checks a preview
+        return AssetCheckSpec(name, asset=asset, description=description, partitions_def=BENCHMARKS)

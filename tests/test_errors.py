@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
 
 import pytest
@@ -24,6 +26,10 @@ CODES = {
     "MissingArtifactError": 6,
     "FitFailedError": 1,
 }
+
+
+def pickled(error):
+    return pickle.loads(pickle.dumps(error))  # noqa: S301 - these bytes are our own
 
 
 def subclasses(cls):
@@ -78,3 +84,18 @@ def test_an_invalid_benchmark_lists_all_its_problems():
     error = InvalidBenchmarkError(name="covid", problems=[Problem("no rows"), Problem("no label", where="a.csv")])
     assert str(error) == "benchmark covid has 2 problem(s):\n  - no rows.\n  - a.csv: no label."
     assert [problem.what for problem in error.problems] == ["no rows", "no label"]
+
+
+@pytest.mark.parametrize(
+    "error", [BadInputError(what="x", where="y", hint="z"), InvalidBenchmarkError(name="a", problems=[Problem("x")])]
+)
+@pytest.mark.parametrize("copied", [copy.copy, pickled])
+def test_errors_cross_process_boundaries(error, copied):
+    again = copied(error)
+    assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+
+
+def test_a_note_on_an_error_crosses_with_it():
+    error = BadInputError(what="x")
+    error.add_note("while reading a.csv")
+    assert pickled(error).__notes__ == ["while reading a.csv"]

@@ -67,3 +67,22 @@ def test_values_and_their_order_are_kept():
 def test_every_table_of_rows_names_them_alike():
     assert all(schema["row_id"] == pl.String for schema in SCHEMAS.values() if "row_id" in schema)
     assert all(schema["fit"] == pl.Int64 for schema in SCHEMAS.values() if "fit" in schema)
+
+
+@pytest.mark.parametrize("frame", [pl.DataFrame(), pl.DataFrame([])])
+def test_a_table_without_columns_stays_without_rows(frame):
+    assert_frame_equal(conform(frame, tables.REJECTED), tables.REJECTED.to_frame())
+
+
+@pytest.mark.parametrize(
+    ("column", "values"), [("fit", ["first"]), ("fit", [float("nan")]), ("row_id", [["a"]]), ("fit", [[0]])]
+)
+def test_values_that_a_column_cannot_hold_are_refused(column, values):
+    with pytest.raises(CorruptArtifactError, match="values its schema does not allow"):
+        conform(pl.DataFrame({column: values}), ROLES)
+
+
+def test_whole_numbers_written_as_floats_are_kept_and_fractions_refused():
+    assert conform(pl.DataFrame({"fit": [0.0, None, 2.0]}), ROLES)["fit"].to_list() == [0, None, 2]
+    with pytest.raises(CorruptArtifactError, match=r"column fit holds whole numbers \(found 1\.5\)"):
+        conform(pl.DataFrame({"fit": [0.0, 1.5]}), ROLES)

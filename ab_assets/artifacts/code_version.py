@@ -19,16 +19,21 @@ _NO_PART_OF_RESULTS = ("ab_assets.artifacts", "ab_assets.errors", "ab_assets.pro
 
 
 def code_of(modules: Iterable[str]) -> dict[str, str]:
-    """Return {module: digest of its normalised syntax tree} of `modules` and all they import inside this package."""
+    """Return {module: digest of its normalised syntax tree} of `modules` and all they import inside this package.
+
+    An entry with a slash is a file beside the code that decides a result too ("ab_assets/reports/template.html"); its
+    bytes count. Every file is read once per process: what runs is the code that was loaded, not what it became since.
+    """
     pending, closure = list(modules), dict[str, str]()
     while pending:
-        module = pending.pop()
-        if module in closure or module.startswith(_NO_PART_OF_RESULTS) or module.endswith(".assets"):
+        name = pending.pop()
+        if name in closure or not _counts(name):
             continue
-        path = _path_of(module)
-        digest, imports = _read(path, module, path.stat().st_mtime_ns)
-        closure[module] = digest
-        pending.extend(imports)
+        if "/" in name:
+            closure[name] = _bytes_digest(_ROOT / name)
+        elif (read := _read(_path_of(name), name)) is not None:
+            closure[name], imports = read
+            pending.extend(imports)
     return dict(sorted(closure.items()))
 
 
@@ -39,42 +44,70 @@ def normalised_digest(source: str) -> str:
 
 
 class _Normaliser(ast.NodeTransformer):
-    """Drops what a reader sees but a result does not depend on: docstrings, annotations' text stays, messages go."""
+    """Drops what a reader sees but no result depends on: docstrings, and the texts of errors and assertions."""
 
     def visit(self, node: ast.AST) -> ast.AST:
         super().generic_visit(node)
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = [item for item in node.body if not _is_text(item)] or [ast.Pass()]
-        elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
-            node.exc = node.exc.func
+            node.body = [item for item in node.body if not _is_docstring(item)] or [ast.Pass()]
+        elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and _is_class(node.exc.func):
+            node.exc.args = [_blank(argument) for argument in node.exc.args]
+            for keyword in node.exc.keywords:
+                keyword.value = _blank(keyword.value)
+        elif isinstance(node, ast.Assert) and node.msg is not None:
+            node.msg = _blank(node.msg)
         return node
 
 
-def _is_text(statement: ast.stmt) -> bool:
-    return (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, str)
-    )
+def _is_docstring(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and _is_text(statement.value)
 
 
-@functools.lru_cache(maxsize=512)
-def _read(path: Path, module: str, stamp: int) -> tuple[str, tuple[str, ...]]:  # noqa: ARG001 - the stamp keys the cache
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _is_class(function: ast.expr) -> bool:
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    return name.lstrip("_")[:1].isupper()
+
+
+def _blank(argument: ast.expr) -> ast.expr:
+    return ast.Constant("") if _is_text(argument) or isinstance(argument, ast.JoinedStr) else argument
+
+
+def _counts(name: str) -> bool:
+    outside = any(name == part or name.startswith(f"{part}.") for part in _NO_PART_OF_RESULTS)
+    return name != PACKAGE and not outside and not name.endswith(".assets")
+
+
+@functools.cache
+def _read(path: Path, module: str) -> tuple[str, tuple[str, ...]] | None:
+    """Return a module's digest and what it imports inside this package; None of a package that holds no code."""
     source = path.read_text(encoding="utf-8")
-    found: set[str] = set()
+    digest = normalised_digest(source)
+    is_package = path.stem == "__init__"
+    if is_package and digest == normalised_digest(""):
+        return None
+    here = module.split(".") if is_package else module.split(".")[:-1]
+    found = {module.rpartition(".")[0]}
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    inside = {name for name in found if name.split(".")[0] == PACKAGE and _exists(name)}
-    return normalised_digest(source), tuple(sorted(inside - {module}))
+        elif isinstance(node, ast.ImportFrom):
+            above = here[: len(here) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    inside = {name for name in found if name.split(".")[0] == PACKAGE and _path_of(name).is_file()}
+    return digest, tuple(sorted(inside - {module}))
+
+
+@functools.cache
+def _bytes_digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def _path_of(module: str) -> Path:
     base = _ROOT.joinpath(*module.split("."))
-    return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
-
-
-def _exists(module: str) -> bool:
-    return _path_of(module).is_file()
+    package = base / "__init__.py"
+    return package if package.is_file() else base.with_suffix(".py")

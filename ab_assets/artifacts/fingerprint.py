@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+_WORDS = {"inputs": "input", "parameters": "parameter", "model": "model", "code": "code of"}
+_SHOWN = ("parameters", "model")  # the others hold digests, which say nothing to a reader
 
 
 def canonical_json(value: object) -> str:
-    """Return the one JSON text of `value`: keys sorted, no spaces, tuples as lists, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """Return the one JSON text of `value`: keys sorted, no spaces, tuples as lists, any mapping as object, no NaN."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_as_dict
+    )
 
 
 def digest_of(value: object) -> str:
@@ -50,36 +53,43 @@ class Question:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the parts as plain JSON values."""
-        plain: dict[str, Any] = json.loads(canonical_json(asdict(self)))
+        parts = {part.name: getattr(self, part.name) for part in fields(self)}
+        plain: dict[str, Any] = json.loads(canonical_json(parts))
         return plain
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Return, in words, what changed from one question's dictionary to another's; empty when nothing did."""
-    words = {"inputs": "input", "parameters": "parameter", "model": "model", "code": "code of"}
     found: list[str] = []
-    for part, word in words.items():
+    for part, word in _WORDS.items():
         before, after = _flat(old.get(part, {})), _flat(new.get(part, {}))
-        for key in sorted(before.keys() | after.keys()):
-            if before.get(key) == after.get(key):
+        for path in sorted(before.keys() | after.keys()):
+            was, now = _short(before, path), _short(after, path)
+            if path in before and path in after and canonical_json(before[path]) == canonical_json(after[path]):
                 continue
-            detail = (
-                f": {_short(before.get(key))} -> {_short(after.get(key))}" if part in ("parameters", "model") else ""
-            )
-            verb = "is new" if key not in before else "is gone" if key not in after else "changed"
-            found.append(f"{word} {key} {verb}{detail}")
+            verb = "is new" if path not in before else "is gone" if path not in after else "changed"
+            found.append(f"{word} {'.'.join(path)} {verb}{f': {was} -> {now}' if part in _SHOWN else ''}")
+    if not found and canonical_json(old) != canonical_json(new):
+        found.append("the question is put in another way")
     return found
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:  # noqa: ANN401 - any JSON value
-    if not isinstance(value, dict) or not value:
-        return {prefix: value} if prefix else {}
-    flat: dict[str, Any] = {}
+def _flat(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:  # noqa: ANN401 - any JSON value
+    if not isinstance(value, Mapping) or not value:
+        return {path: value} if path else {}
+    flat: dict[tuple[str, ...], Any] = {}
     for key, item in value.items():
-        flat |= _flat(item, f"{prefix}.{key}" if prefix else key)
+        flat |= _flat(item, (*path, key))
     return flat
 
 
-def _short(value: object) -> str:
-    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False)
+def _short(values: Mapping[tuple[str, ...], Any], path: tuple[str, ...]) -> str:
+    text = canonical_json(values[path]) if path in values else "nothing"
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _as_dict(value: object) -> dict[Any, Any]:
+    if isinstance(value, Mapping):
+        return dict(value)
+    msg = f"{type(value).__name__} has no JSON text"
+    raise TypeError(msg)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import uuid
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+
+from ab_assets.artifacts.durable import make_folder, sync
+from ab_assets.artifacts.fingerprint import file_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,7 +23,7 @@ def sequence_digest(sequence: str) -> str:
 
 
 class ItemStore:
-    """Vectors of one namespace (model identity, pooling, precision), in append-only Parquet segments."""
+    """Vectors of one namespace (model identity, pooling, precision), in Parquet segments named by their sha256."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -29,28 +31,35 @@ class ItemStore:
     def get(self, sequences: Iterable[str]) -> dict[str, np.ndarray]:
         """Return {sequence: (feature,) float32} of those sequences that are kept."""
         wanted = {sequence_digest(sequence): sequence for sequence in sequences}
-        segments = sorted(self.folder.glob("[!.]*.parquet"))
-        if not segments or not wanted:
+        segments = self._whole_segments() if wanted else []
+        if not segments:
             return {}
-        kept = pl.concat([pl.read_parquet(segment, glob=False) for segment in segments])
-        kept = kept.filter(pl.col("key").is_in(list(wanted)))
-        return {wanted[key]: np.asarray(vector, dtype=np.float32) for key, vector in kept.iter_rows()}
+        kept = pl.scan_parquet(segments, glob=False).filter(pl.col("key").is_in(list(wanted))).collect()
+        vectors = kept["vector"].to_numpy(writable=True)
+        return {wanted[key]: vector for key, vector in zip(kept["key"], vectors, strict=True)}
 
     def put(self, vectors: Mapping[str, np.ndarray]) -> None:
         """Keep these vectors; a segment appears whole or not at all."""
         if not vectors:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
+        stacked = np.stack(list(vectors.values())).astype(np.float32)
         frame = pl.DataFrame(
-            {
-                "key": [sequence_digest(sequence) for sequence in vectors],
-                "vector": [vector.astype(np.float32).tolist() for vector in vectors.values()],
-            },
-            schema={"key": pl.String, "vector": pl.List(pl.Float32)},
+            {"key": [sequence_digest(sequence) for sequence in vectors], "vector": stacked},
+            schema={"key": pl.String, "vector": pl.Array(pl.Float32, stacked.shape[1])},
         )
-        name = uuid.uuid4().hex
-        draft = self.folder / f".{name}.parquet"
+        draft = self.folder / f".{uuid.uuid4().hex}.parquet"
         frame.write_parquet(draft, compression="zstd")
-        with draft.open("rb") as stream:
-            os.fsync(stream.fileno())
-        draft.replace(self.folder / f"{name}.parquet")
+        sync(draft)
+        draft.replace(self.folder / f"{file_digest(draft)}.parquet")
+        sync(self.folder)
+
+    def _whole_segments(self) -> list[Path]:
+        """Return the segments whose bytes are those that were written; the others are removed, to be made again."""
+        whole = []
+        for segment in sorted(self.folder.glob("[!.]*.parquet")):
+            if file_digest(segment) == segment.stem:
+                whole.append(segment)
+            else:
+                segment.unlink(missing_ok=True)
+        return whole

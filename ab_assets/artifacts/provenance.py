@@ -14,6 +14,9 @@ from typing import Any
 
 _ROOT = Path(__file__).resolve().parents[2]
 
+# Code in these folders runs whether or not git knows it.
+_PACKAGES = ("ab_assets", "resources", "jobs", "sensors")
+
 # The packages whose versions can change a number.
 _DECISIVE = (
     "anarcii",
@@ -44,11 +47,15 @@ def provenance() -> dict[str, Any]:
 
 
 def git_revision() -> str:
-    """Return the checkout's commit, with "+changes" when files differ from it; empty outside a checkout."""
+    """Return the checkout's commit, with "+changes" unless it is known to be what runs; empty outside a checkout."""
     if not (_ROOT / ".git").exists():
         return os.environ.get("AB_ASSETS_GIT_REVISION", "")
     revision = _git("rev-parse", "HEAD")
-    return f"{revision}+changes" if revision and _git("status", "--porcelain", "--untracked-files=no") else revision
+    if not revision:
+        return ""
+    changed = _git("status", "--porcelain", "--untracked-files=no")
+    unknown = _git("ls-files", "--others", "--exclude-standard", "--", *_PACKAGES)
+    return revision if (changed, unknown) == ("", "") else f"{revision}+changes"
 
 
 def package_versions() -> dict[str, str]:
@@ -68,7 +75,8 @@ def peak_memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _git(*arguments: str) -> str:
+def _git(*arguments: str) -> str | None:
+    """Return what git says, None when it fails."""
     try:
         done = subprocess.run(
             ["git", "-C", str(_ROOT), *arguments],  # noqa: S607 - git is found on PATH
@@ -78,5 +86,5 @@ def _git(*arguments: str) -> str:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ab_assets.errors import CorruptArtifactError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -36,7 +38,7 @@ def publish_once(
     `force` builds even when an answer is there; with `show` the partition shows the answer from now on. Nothing is
     published when `build` raises.
     """
-    if not force and (known := store.find(ref.asset, question.fingerprint)) is not None:
+    if not force and (known := _known(store, ref, question)) is not None:
         if show:
             store.point(ref, known)
         return Outcome(ref, known, reused=True)
@@ -47,3 +49,14 @@ def publish_once(
     if show:
         store.point(ref, artifact)
     return Outcome(ref, artifact, reused=False)
+
+
+def _known(store: ArtifactStore, ref: Ref, question: Question) -> Artifact | None:
+    """Return what the partition shows when it answers the question, else the newest answer of all."""
+    try:
+        shown = store.current(ref)
+    except CorruptArtifactError:
+        shown = None
+    if shown is not None and shown.fingerprint == question.fingerprint and shown.is_whole():
+        return shown
+    return store.find(ref.asset, question.fingerprint)

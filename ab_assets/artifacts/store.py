@@ -1,27 +1,30 @@
 """Artifacts on disk: published whole or not at all, never changed afterwards, read only when they verify.
 
-objects/<asset>/<fingerprint>-<digest>/   the files and manifest.json, immutable
+objects/<asset>/<fingerprint>-<digest>/     the files and manifest.json, immutable
 current/<asset>/<benchmark>[/<model>].json  which object a partition shows
-staging/                                   what is being written
+staging/                                    what is being written
+damaged/                                    objects that were found changed and made again
 """
 
 from __future__ import annotations
 
+import errno
 import json
-import os
 import shutil
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from ab_assets.artifacts.durable import in_turn, make_folder, sync, sync_tree, write_atomically
 from ab_assets.artifacts.fingerprint import Question, digest_of, file_digest
 from ab_assets.artifacts.provenance import peak_memory_bytes, provenance
-from ab_assets.errors import CorruptArtifactError, MissingArtifactError
+from ab_assets.errors import BadInputError, CorruptArtifactError, MissingArtifactError, Problem
+from ab_assets.keys import is_file_name, is_key, require_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,14 +32,29 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 _MANIFEST_FORMAT = 1
 
+# What reading a JSON file that is not ours can raise: no text, no JSON, nested too deep, another shape.
+_NOT_OURS = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
+
+# What a rename says when there is something of that name already (POSIX allows either of the first two).
+_TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
+
+# No build writes nothing for so long; what is older was left behind by a killed process.
+_LEFTOVER_SECONDS = 7 * 24 * 3600
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Ref:
-    """Which partition of which asset. Benchmark and model names follow the key grammar."""
+    """Which partition of which asset. Raises BadInputError when a name does not follow the key grammar."""
 
     asset: str
     benchmark: str
     model: str | None = None
+
+    def __post_init__(self) -> None:
+        require_key(self.asset, kind="asset")
+        require_key(self.benchmark, kind="benchmark")
+        if self.model is not None:
+            require_key(self.model, kind="model")
 
     def __str__(self) -> str:
         return f"{self.asset}[{self.benchmark}{f'|{self.model}' if self.model else ''}]"
@@ -100,11 +118,18 @@ class Artifact:
         return json.loads(self.path(f"{name}.json").read_text(encoding="utf-8"))
 
     def subfolder(self, name: str) -> Path:
-        """Return a folder inside the artifact with every file in it verified."""
-        for file in self.manifest["files"]:
-            if file.startswith(f"{name}/"):
-                self.path(file)
+        """Return a folder inside the artifact with every file in it verified. Raises CorruptArtifactError."""
+        files = [file for file in self.manifest["files"] if file.startswith(f"{name}/")]
+        if not files:
+            raise CorruptArtifactError(what="the artifact has no such folder", where=str(self.folder / name))
+        for file in files:
+            self.path(file)
         return self.folder / name
+
+    def verify(self) -> None:
+        """Raise CorruptArtifactError when the bytes of any file are not those published."""
+        for name in self.manifest["files"]:
+            self.path(name)
 
     def is_whole(self) -> bool:
         """Tell whether every file is there in its published size (digests are checked when a file is read)."""
@@ -128,11 +153,16 @@ class Draft:
 
     def document(self, name: str, value: object) -> None:
         """Write a JSON value, keys sorted."""
-        text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        self.path(f"{name}.json").write_text(text + "\n", encoding="utf-8")
+        self.path(f"{name}.json").write_text(_json_text(value), encoding="utf-8")
 
     def path(self, name: str) -> Path:
-        """Return where to write a file of this name."""
+        """Return where to write a file of this name. Raises BadInputError when that is outside, or the manifest."""
+        if not is_file_name(name) or name == MANIFEST:
+            raise BadInputError(
+                what="an artifact can have no file of this name",
+                found=repr(name),
+                expected=f"a path inside it, other than {MANIFEST}",
+            )
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
@@ -146,46 +176,67 @@ class ArtifactStore:
 
     def find(self, asset: str, fingerprint: str) -> Artifact | None:
         """Return the newest whole object that answers this fingerprint, or None."""
-        found = [self._open(folder) for folder in (self.root / "objects" / asset).glob(f"{fingerprint[:32]}-*")]
-        whole = [item for item in found if item and item.fingerprint == fingerprint and item.is_whole()]
-        return max(whole, key=lambda item: str(item.manifest["made"]["at"]), default=None)
+        found = self._readable(self.root / "objects" / asset, f"{fingerprint[:32]}-*")
+        whole = [item for item in found if item.fingerprint == fingerprint and item.is_whole()]
+        return max(whole, key=lambda item: item.manifest["made"]["at_ns"], default=None)
 
     def current(self, ref: Ref) -> Artifact | None:
-        """Return what this partition shows, or None when nothing was published (or it was removed)."""
+        """Return what this partition shows, or None when nothing was published (or it was removed).
+
+        Raises CorruptArtifactError when the pointer or the manifest cannot be read, or one is not the other's.
+        """
         pointer = self._pointer(ref)
         if not pointer.is_file():
             return None
-        folder = self.root / json.loads(pointer.read_text(encoding="utf-8"))["object"]
-        return self._open(folder)
+        try:
+            value = json.loads(pointer.read_bytes())
+            folder, digest = self.root / value["object"], value["digest"]
+        except _NOT_OURS as error:
+            raise CorruptArtifactError(
+                what="the pointer to an artifact cannot be read", where=str(pointer), hint=f"Remove it. {_again(ref)}"
+            ) from error
+        artifact = self._open(folder)
+        if artifact is not None and artifact.digest != digest:
+            raise CorruptArtifactError(
+                what="the artifact is not the one that this partition points to",
+                where=str(folder),
+                found=f"digest {artifact.digest[:16]}",
+                expected=f"digest {str(digest)[:16]}",
+                hint=f"Remove {pointer}. {_again(ref)}",
+            )
+        return artifact
 
     def require(self, ref: Ref) -> Artifact:
         """Return what this partition shows. Raises MissingArtifactError when nothing was published."""
         artifact = self.current(ref)
         if artifact is None:
-            raise MissingArtifactError(
-                what="this has not been made yet",
-                where=str(ref),
-                hint=f"Run: ab-assets materialize {ref.benchmark}",
-            )
+            raise MissingArtifactError(what="this has not been made yet", where=str(ref), hint=_again(ref))
         return artifact
 
     def point(self, ref: Ref, artifact: Artifact) -> None:
         """Let the partition show `artifact` from now on."""
         pointer = self._pointer(ref)
-        pointer.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(pointer.parent)
         value = {"object": artifact.folder.relative_to(self.root).as_posix(), "digest": artifact.digest}
-        _write_atomically(pointer, json.dumps(value, sort_keys=True) + "\n")
+        write_atomically(pointer, json.dumps(value, sort_keys=True) + "\n")
 
     @contextmanager
     def draft(self) -> Iterator[Draft]:
         """Yield a folder on the store's file system that is gone when the block ends, published or not."""
-        staging = self.root / "staging"
-        staging.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=staging))
+        self.sweep()
+        folder = Path(tempfile.mkdtemp(dir=make_folder(self.root / "staging")))
         try:
             yield Draft(folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Remove what killed processes left in staging a week ago and earlier."""
+        for folder in (self.root / "staging").glob("*"):
+            with suppress(FileNotFoundError):  # its own process is just done with it
+                latest = max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
+                if time.time() - latest > _LEFTOVER_SECONDS:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def publish(self, draft: Draft, ref: Ref, question: Question, *, seconds: float) -> Artifact:
         """Make the draft an object and return it: files synced, manifest last, one rename."""
@@ -194,7 +245,6 @@ class ArtifactStore:
             name: {"sha256": file_digest(draft.folder / name), "bytes": (draft.folder / name).stat().st_size}
             for name in names
         }
-        digest = digest_of({name: entry["sha256"] for name, entry in files.items()})
         manifest = {
             "format": _MANIFEST_FORMAT,
             "asset": ref.asset,
@@ -202,79 +252,127 @@ class ArtifactStore:
             "partition_model": ref.model,
             "fingerprint": question.fingerprint,
             "question": question.as_dict(),
-            "digest": digest,
+            "digest": _content_digest(files),
             "files": files,
             "metadata": draft.metadata,
             "made": provenance()
             | {
                 "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "at_ns": time.time_ns(),
                 "seconds": round(seconds, 3),
                 "peak_memory_bytes": peak_memory_bytes(),
             },
         }
-        draft.document("manifest", manifest)
-        for name in [*names, MANIFEST]:
-            _sync(draft.folder / name)
-        return self._rename(draft.folder, ref.asset, manifest)
+        text = _json_text(manifest)
+        sync_tree(draft.folder)
+        (draft.folder / MANIFEST).write_text(text, encoding="utf-8")
+        sync(draft.folder / MANIFEST)
+        sync(draft.folder)
+        return self._settle(draft.folder, ref.asset, manifest)
 
-    def _rename(self, folder: Path, asset: str, manifest: Mapping[str, Any]) -> Artifact:
-        home = self.root / "objects" / asset
-        home.mkdir(parents=True, exist_ok=True)
-        target = home / f"{manifest['fingerprint'][:32]}-{manifest['digest'][:8]}"
-        existing = self._open(target)
-        if existing is not None and existing.digest == manifest["digest"] and existing.is_whole():
-            return existing
-        if target.exists():
-            damaged = self.root / "damaged"
-            damaged.mkdir(exist_ok=True)
-            target.rename(Path(tempfile.mkdtemp(dir=damaged)) / target.name)
+    def _settle(self, folder: Path, asset: str, manifest: Mapping[str, Any]) -> Artifact:
+        """Return the object that the draft becomes, or the one of another writer who was first with the same bytes."""
+        target = make_folder(self.root / "objects" / asset) / _folder_name(manifest)
         folder.chmod(0o755)
-        folder.rename(target)
-        _sync(home)
-        return Artifact(target, manifest)
+        while True:
+            try:
+                folder.rename(target)
+            except OSError as error:
+                if error.errno not in _TAKEN:
+                    raise
+            else:
+                sync(target.parent)
+                return Artifact(target, manifest)
+            with in_turn(self.root / ".lock"):
+                if (first := self._verified(target)) is not None:
+                    return first
+                if target.exists():
+                    target.rename(Path(tempfile.mkdtemp(dir=make_folder(self.root / "damaged"))) / target.name)
+
+    def _verified(self, target: Path) -> Artifact | None:
+        """Return the object in this folder when every byte of it is what its name says, else None."""
+        with suppress(CorruptArtifactError):
+            artifact = self._open(target)
+            if artifact is not None and _folder_name(artifact.manifest) == target.name:
+                artifact.verify()
+                return artifact
+        return None
 
     def partitions(self) -> list[Ref]:
         """Return every partition that shows something, sorted."""
-        found = []
         base = self.root / "current"
-        for pointer in base.rglob("[!.]*.json"):
-            asset, *rest = pointer.relative_to(base).as_posix().removesuffix(".json").split("/")
-            found.append(Ref(asset, rest[0], rest[1] if len(rest) > 1 else None))
-        return sorted(found, key=str)
+        names = [
+            pointer.relative_to(base).with_suffix("").parts
+            for pointer in (*base.glob("*/*.json"), *base.glob("*/*/*.json"))
+            if pointer.is_file()
+        ]
+        return sorted((Ref(*parts) for parts in names if all(map(is_key, parts))), key=str)
 
     def objects(self) -> list[Artifact]:
-        """Return every published object, sorted by folder."""
-        folders = sorted((self.root / "objects").glob("*/*"))
-        return [artifact for folder in folders if (artifact := self._open(folder)) is not None]
+        """Return every published object whose manifest can be read, sorted by folder."""
+        return self._readable(self.root / "objects", "*/*")
+
+    def unreadable(self) -> list[Problem]:
+        """Return what is wrong with each object whose manifest cannot be read, sorted by folder."""
+        found = (self._try(folder) for folder in sorted((self.root / "objects").glob("*/*")))
+        return [item for item in found if isinstance(item, Problem)]
+
+    def _readable(self, base: Path, pattern: str) -> list[Artifact]:
+        found = (self._try(folder) for folder in sorted(base.glob(pattern)))
+        return [item for item in found if isinstance(item, Artifact)]
+
+    def _try(self, folder: Path) -> Artifact | Problem | None:
+        try:
+            return self._open(folder)
+        except CorruptArtifactError as error:
+            return error.problem
 
     def _open(self, folder: Path) -> Artifact | None:
+        path = folder / MANIFEST
         try:
-            return Artifact(folder, json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
-        except (FileNotFoundError, NotADirectoryError):
+            manifest = json.loads(path.read_bytes())
+            sound = _agrees_with_itself(manifest)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
-        except json.JSONDecodeError as error:
+        except _NOT_OURS:
+            sound = False
+        if not sound:
             raise CorruptArtifactError(
-                what="the manifest cannot be read", where=str(folder / MANIFEST), hint="Remove the folder."
-            ) from error
+                what="the manifest is not one that was published",
+                where=str(path),
+                expected=f"format {_MANIFEST_FORMAT}, fingerprint and digest of what it lists",
+                hint=f"Remove {folder} and materialize again.",
+            )
+        return Artifact(folder, manifest)
 
     def _pointer(self, ref: Ref) -> Path:
         base = self.root / "current" / ref.asset
         return base / f"{ref.benchmark}.json" if ref.model is None else base / ref.benchmark / f"{ref.model}.json"
 
 
-def _write_atomically(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    Path(name).chmod(0o644)
-    Path(name).replace(path)
+def _agrees_with_itself(manifest: Any) -> bool:  # noqa: ANN401 - any JSON value
+    """Tell whether a manifest's digests are those of what it says. Raises one of _NOT_OURS on another shape."""
+    return (
+        manifest["format"] == _MANIFEST_FORMAT
+        and manifest["fingerprint"] == digest_of(manifest["question"])
+        and manifest["digest"] == _content_digest(manifest["files"])
+        and all(isinstance(entry["bytes"], int) for entry in manifest["files"].values())
+        and isinstance(manifest["made"]["at_ns"], int)
+        and isinstance(manifest["metadata"], dict)
+    )
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _content_digest(files: Mapping[str, Mapping[str, Any]]) -> str:
+    return digest_of({name: entry["sha256"] for name, entry in files.items()})
+
+
+def _folder_name(manifest: Mapping[str, Any]) -> str:
+    return f"{manifest['fingerprint'][:32]}-{manifest['digest'][:16]}"
+
+
+def _json_text(value: object) -> str:
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _again(ref: Ref) -> str:
+    return f"Run: ab-assets materialize {ref.benchmark}"

@@ -2,27 +2,72 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from ab_assets.benchmarks.keys import is_key
+from ab_assets.keys import is_file_name, is_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Item = TypeVar("Item", str, int)
+
+
+def _named(kind: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if not is_key(value):
+            msg = f"{value!r} is no {kind} name (a-z, 0-9, '.', '_', '-'; first a letter or digit; at most 63)"
+            raise ValueError(msg)
+        return value
+
+    return check
+
+
+def _inside(value: str) -> str:
+    if not is_file_name(value):
+        msg = f"{value!r} is no file of the benchmark's folder (a path relative to it, without '..' or '\\')"
+        raise ValueError(msg)
+    return value
+
+
+def _distinct(values: tuple[Item, ...]) -> tuple[Item, ...]:
+    if len(set(values)) < len(values):
+        twice = next(value for value in values if values.count(value) > 1)
+        msg = f"{twice!r} is listed twice"
+        raise ValueError(msg)
+    return values
+
 
 Task = Literal["antigen-specificity", "paratope"]
 Chains = Literal["H", "L", "HL"]
 Policy = Literal["identity", "group", "published", "random", "time"]
 Baseline = Literal["kmer-logistic", "nearest-neighbour", "windowed-forest", "position-frequency"]
 Fraction = Annotated[float, Field(gt=0, le=1)]
+FileName = Annotated[str, AfterValidator(_inside)]
+Seed = Annotated[int, Field(ge=0)]
+# TOML and JSON write tuples as lists, hence not strict.
+Models = Annotated[
+    tuple[Annotated[str, AfterValidator(_named("model"))], ...], Field(strict=False), AfterValidator(_distinct)
+]
+Files = Annotated[tuple[FileName, ...], Field(strict=False), AfterValidator(_distinct)]
+Texts = Annotated[tuple[str, ...], Field(strict=False)]
+
+# The baselines that can do a task; the first is the one that its models are compared with.
+_BASELINES: Mapping[str, tuple[Baseline, ...]] = {
+    "antigen-specificity": ("kmer-logistic", "nearest-neighbour"),
+    "paratope": ("windowed-forest", "position-frequency"),
+}
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Download(_Table):
     """Where a source file can be had, and the digest it must have."""
 
-    file: str
+    file: FileName
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     url: str | None = None
     derived_from: str | None = None
@@ -31,11 +76,11 @@ class Download(_Table):
 class Source(_Table):
     """The files as received. Paths are relative to the benchmark's folder."""
 
-    files: Annotated[tuple[str, ...], Field(min_length=1)]
+    files: Annotated[Files, Field(min_length=1)]
     format: Literal["table", "fasta", "sabdab"] = "table"
     licence: str = "not stated"
     citation: str = ""
-    download: tuple[Download, ...] = ()
+    download: Annotated[tuple[Download, ...], Field(strict=False)] = ()
 
 
 class Columns(_Table):
@@ -47,8 +92,8 @@ class Columns(_Table):
     vl: str | None = None
     cdrh3: str | None = None
     label: str | None = None
-    positive: tuple[str, ...] = ()
-    negative: tuple[str, ...] = ()
+    positive: Texts = ()
+    negative: Texts = ()
     subject_id: str | None = None
     entry: str | None = None
     part: str | None = None
@@ -65,7 +110,9 @@ class Columns(_Table):
     @field_validator("positive", "negative", mode="before")
     @classmethod
     def _as_text(cls, value: object) -> object:
-        return tuple(str(item) for item in value) if isinstance(value, list | tuple) else value
+        if not isinstance(value, list | tuple):
+            return value
+        return tuple(str(item).lower() if isinstance(item, bool) else str(item) for item in value)
 
 
 class Identity(_Table):
@@ -79,9 +126,9 @@ class Identity(_Table):
 class Parts(_Table):
     """Which source files a published split declares as training, validation and test."""
 
-    train: tuple[str, ...] = ()
-    validation: tuple[str, ...] = ()
-    test: tuple[str, ...] = ()
+    train: Files = ()
+    validation: Files = ()
+    test: Files = ()
 
 
 class Split(_Table):
@@ -92,10 +139,10 @@ class Split(_Table):
     certificate: Literal["enforce", "report"] = "enforce"
     folds: Annotated[int, Field(ge=3, le=20)] = 4
     fits: Annotated[int, Field(ge=1, le=20)] | None = None
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (1,)
+    seeds: Annotated[tuple[Seed, ...], Field(strict=False), AfterValidator(_distinct), Field(min_length=1)] = (1,)
     max_removed: Annotated[float, Field(ge=0, le=1)] = 0.3
     parts: Parts = Parts()
-    test_files: tuple[str, ...] = ()
+    test_files: Files = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -136,27 +183,25 @@ class Evaluation(_Table):
     """How scores and intervals are made. `primary_baseline` None takes the task's own."""
 
     resamples: Annotated[int, Field(ge=100, le=100_000)] = 10_000
-    primary_baseline: Literal["kmer-logistic", "nearest-neighbour", "windowed-forest", "position-frequency"] | None = (
-        None
-    )
+    primary_baseline: Baseline | None = None
     control_shuffles: Annotated[int, Field(ge=1, le=100)] = 20
 
 
 class Candidates(_Table):
     """Unlabelled antibodies to score with the fitted models."""
 
-    files: tuple[str, ...] = ()
+    files: Files = ()
 
 
 class Benchmark(_Table):
     """One benchmark.toml. `name` is the folder's name and follows the key grammar."""
 
-    name: str
+    name: Annotated[str, AfterValidator(_named("benchmark"))]
     task: Task
     title: str = ""
     description: str = ""
     chains: Chains = "H"
-    models: Annotated[tuple[str, ...], Field(min_length=1)] = ("antiberty",)
+    models: Annotated[Models, Field(min_length=1)] = ("antiberty",)
     retired: bool = False
     source: Source
     columns: Columns = Columns()
@@ -165,19 +210,19 @@ class Benchmark(_Table):
     evaluation: Evaluation = Evaluation()
     candidates: Candidates = Candidates()
 
-    @field_validator("name")
+    @field_validator("evaluation")
     @classmethod
-    def _name_is_key(cls, value: str) -> str:
-        if not is_key(value):
-            msg = f"{value!r} is no benchmark name (a-z, 0-9, '.', '_', '-'; first a letter or digit; at most 63)"
+    def _baseline_does_the_task(cls, value: Evaluation, info: ValidationInfo) -> Evaluation:
+        possible = _BASELINES.get(info.data.get("task", ""), ())
+        if value.primary_baseline and possible and value.primary_baseline not in possible:
+            msg = f"primary_baseline {value.primary_baseline!r} is not for this task (it has: {', '.join(possible)})"
             raise ValueError(msg)
         return value
 
     @property
-    def primary_baseline(self) -> str:
+    def primary_baseline(self) -> Baseline:
         """The baseline named beforehand that every model is compared with."""
-        default = "kmer-logistic" if self.task == "antigen-specificity" else "windowed-forest"
-        return self.evaluation.primary_baseline or default
+        return self.evaluation.primary_baseline or _BASELINES[self.task][0]
 
     @property
     def chain_names(self) -> tuple[Literal["vh", "vl"], ...]:

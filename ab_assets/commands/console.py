@@ -71,6 +71,7 @@ class TerminalProgress:
             self._bars.stop()
 
     def __call__(self, message: str, done: int, total: int) -> None:
+        """Show that `done` of `total` are done."""
         if self._bars is None:
             self._plain(message, done, total)
             return

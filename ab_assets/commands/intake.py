@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ab_assets.artifacts.fingerprint import file_digest
-from ab_assets.benchmarks.keys import require_key
 from ab_assets.benchmarks.reading import FILE_NAME, line_of, nearest_name, read_benchmark
 from ab_assets.datasets.validation import problems_in
 from ab_assets.errors import (
@@ -20,6 +19,7 @@ from ab_assets.errors import (
     UnavailableError,
     UnknownNameError,
 )
+from ab_assets.keys import require_key
 
 if TYPE_CHECKING:
     from ab_assets.benchmarks.schema import Benchmark, Download

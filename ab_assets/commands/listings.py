@@ -60,7 +60,8 @@ def status_rows(home: Home) -> list[Row]:
         try:
             benchmark = home.benchmark(name)
         except InvalidBenchmarkError:
-            rows.append({"benchmark": name, "task": "invalid", "models": [], "fresh": 0, "partitions": 0, "report": None})
+            broken = {"task": "invalid", "models": [], "fresh": 0, "partitions": 0, "report": None}
+            rows.append({"benchmark": name} | broken)
             continue
         steps = plan_rows(home, name)
         report = home.store.current(Ref("report", name))
@@ -115,8 +116,8 @@ def metrics_lines(document: Row) -> list[str]:
 def certificate_line(certificate: Row) -> str:
     """Return in one line what the certificate says."""
     maxima = ", ".join(f"{measure} {value:.2f}" for measure, value in sorted(certificate["maximum"].items()))
-    verdict = "certified: no test row is as similar to a training row as the bound" if certificate["passed"] else "LEAKS"
-    verdict = verdict if certificate["enforced"] else "waived: not certified"
+    certified = "certified: no test row reaches the bound" if certificate["passed"] else "LEAKS"
+    verdict = certified if certificate["enforced"] else "waived: not certified"
     return f"{verdict} (highest train-test identity: {maxima})"
 
 

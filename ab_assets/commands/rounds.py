@@ -11,6 +11,7 @@ from ab_assets.commands.intake import DEFINED, add_benchmark
 from ab_assets.commands.listings import metrics_document, metrics_lines
 from ab_assets.definitions import defs
 from ab_assets.errors import AbAssetsError, BadInputError, UnknownNameError
+from ab_assets.exports import export_csv
 from ab_assets.models.availability import require_available
 from jobs.launching import open_instance, register, run_job
 
@@ -53,6 +54,31 @@ def materialize_benchmark(home: Home, name: str, *, models: Sequence[str] = (), 
         _run(instance, home, "report", name, force=force)
     if failures:
         raise failures[0]
+
+
+def predict_file(home: Home, name: str, model: str, path: Path, output: Path | None) -> tuple[Path, int, int, int]:
+    """Score the antibodies in `path`; return (file written, antibodies, out of domain, rows rejected)."""
+    from ab_assets.candidates import score_candidates  # noqa: PLC0415 - only a prediction needs it
+
+    benchmark = home.benchmark(name)
+    if model not in benchmark.models:
+        raise UnknownNameError(
+            what=f"{name} does not compare {model}",
+            expected=" or ".join(benchmark.models),
+            hint="Add it under `models` in benchmark.toml and materialize.",
+        )
+    if not path.is_file():
+        raise UnknownNameError(what="there is no such file", where=str(path))
+    target = output or path.with_name(f"{path.name.split('.')[0]}.predictions.csv")
+    if target.suffix not in (".csv", ".parquet"):
+        raise BadInputError(what="predictions are written as .csv or .parquet", found=str(target))
+    with TerminalProgress() as progress:
+        scored = score_candidates(home, benchmark, model, path.resolve(), progress)
+    if target.suffix == ".csv":
+        target.write_text(export_csv(scored.table), encoding="utf-8")
+    else:
+        scored.table.write_parquet(target)
+    return target, scored.table.height, int(scored.table["out_of_domain"].sum()), scored.rejected.height
 
 
 def run_demo(home: Home) -> None:

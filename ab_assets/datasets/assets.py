@@ -3,7 +3,7 @@
 import shutil
 from typing import Any
 
-from dagster import AssetCheckResult, AssetCheckSpec, AssetExecutionContext, MaterializeResult, asset
+from dagster import AssetCheckResult, AssetExecutionContext, MaterializeResult, asset
 
 from ab_assets.artifacts.store import Artifact, Draft, Ref
 from ab_assets.datasets.curation import curate
@@ -11,10 +11,9 @@ from ab_assets.datasets.numbering import AnarciiNumbering
 from ab_assets.datasets.readers import read_source
 from ab_assets.datasets.validation import problems_in
 from ab_assets.errors import InvalidBenchmarkError
-from ab_assets.partitions import BENCHMARKS
 from resources.compute import Reporting
 from resources.home import HomeResource, Making, Metadata, markdown, preview
-from resources.specs import asset_arguments
+from resources.specs import asset_arguments, check_spec
 
 _SOURCES = "files"
 
@@ -38,12 +37,7 @@ def raw_dataset(context: AssetExecutionContext, config: Making, home: HomeResour
 @asset(
     **asset_arguments("curated_dataset"),
     check_specs=[
-        AssetCheckSpec(
-            "counts_balance",
-            asset="curated_dataset",
-            description="Every source row is kept, or rejected with a reason.",
-            partitions_def=BENCHMARKS,
-        )
+        check_spec("counts_balance", "curated_dataset", "Every source row is kept, or rejected with a reason."),
     ],
 )
 def curated_dataset(

@@ -93,7 +93,7 @@ class AnarciiNumbering:
             raise CorruptArtifactError(
                 what=f"the cache of numbered sequences cannot be used: {error}",
                 where=str(self.cache),
-                hint="Delete this file; it will be made again.",
+                hint="If another run holds it, wait for that; otherwise delete this file: it will be made again.",
             ) from error
         progress("numbering", len(wanted), len(wanted))
         return {sequence: results[sequence] for sequence in wanted}

@@ -25,7 +25,10 @@ class Selection:
 
 
 def select_rows(curated: pl.DataFrame, benchmark: Benchmark) -> Selection:
-    """Return the labelled antibodies that have every chain of `benchmark.chains`, each combination of chains once.
+    """Return the labelled antibodies that have the chains of `benchmark.chains`, each combination of chains once.
+
+    For paratopes each chain is scored by itself, so one labelled chain is enough; for antigen specificity all must be
+    there.
 
     Antibodies that differ only in a chain that is not looked at are one: the first row_id stays when their labels
     agree ("duplicate-chains"), none when they do not ("conflicting-labels"). For paratopes only those of the same entry
@@ -33,12 +36,15 @@ def select_rows(curated: pl.DataFrame, benchmark: Benchmark) -> Selection:
     """
     rows = curated.sort("row_id")
     removed: list[pl.DataFrame] = []
-    for chain in benchmark.chain_names:
-        rows = _set_apart(rows, removed, pl.col(chain).is_null(), reason=f"no-{chain}")
-    labels = ["label"]
     if benchmark.task == "paratope":
         labels = [f"{chain}_paratope" for chain in benchmark.chain_names]
-    is_unlabelled = pl.any_horizontal(pl.col(name).is_null() for name in labels)
+        absent = pl.all_horizontal(pl.col(chain).is_null() for chain in benchmark.chain_names)
+        rows = _set_apart(rows, removed, absent, reason=f"no-{'-or-'.join(benchmark.chain_names)}")
+    else:
+        labels = ["label"]
+        for chain in benchmark.chain_names:
+            rows = _set_apart(rows, removed, pl.col(chain).is_null(), reason=f"no-{chain}")
+    is_unlabelled = pl.all_horizontal(pl.col(name).is_null() for name in labels)
     unlabelled = rows.filter(is_unlabelled)
     rows = _set_apart(rows, removed, is_unlabelled, reason="unlabelled")
     same = ["part", *benchmark.chain_names]

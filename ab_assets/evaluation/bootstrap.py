@@ -44,7 +44,7 @@ class Draws:
     @property
     def resamples(self) -> int:
         """The number of resamples."""
-        return self.multiplicities.shape[1]
+        return int(self.multiplicities.shape[1])
 
 
 def seed_of(units: Sequence[str]) -> int:
@@ -64,21 +64,21 @@ def draw(units: Sequence[str], resamples: int) -> Draws:
     at_once = max(1, _DRAWN_AT_ONCE // max(number, 1))
     for low in range(0, resamples, at_once):
         rows = min(at_once, resamples - low)
-        drawn = generator.random((rows, number)) * number
-        drawn = drawn.astype(np.int64) + np.arange(rows)[:, None] * number
-        counted = np.bincount(drawn.ravel(), minlength=rows * number).reshape(rows, number)
+        drawn = (generator.random((rows, number)) * number).astype(np.int64)
+        cells = drawn + np.arange(rows)[:, None] * number
+        counted = np.bincount(cells.ravel(), minlength=rows * number).reshape(rows, number)
         multiplicities[:, low : low + rows] = np.minimum(counted, _MOST).T
     return Draws(names, multiplicities)
 
 
 def resampled_metrics(sample: Sample, draws: Draws, *, workers: int = 1) -> dict[str, Floats]:
-    """Return every metric of `sample` under each draw, (resample,) float64, nan where a resample leaves it undefined."""
+    """Return every metric of `sample` under each draw, (resample,) float64, nan where a draw leaves it undefined."""
     from ab_assets.evaluation.ranking_kernel import ranking_of_resamples  # noqa: PLC0415 - numba takes a while to load
 
     present, local = np.unique(sample.units, return_inverse=True)
     order = np.argsort(-sample.scores, kind="stable")
     scores, labels, units = sample.scores[order], sample.labels[order], local[order].astype(np.int32)
-    last = np.append(scores[1:] != scores[:-1], True)  # noqa: FBT003 - numpy's own signature
+    last = np.append(scores[1:] != scores[:-1], True)
     sums = sums_by_group(sample.labels, sample.scores, local, len(present), threshold=sample.threshold)
 
     def block(low: int) -> dict[str, Floats]:
@@ -108,7 +108,8 @@ def resampled_means(values: Floats, units: NDArray[np.int32], draws: Draws) -> F
         ]
     )
     total, count = np.hsplit(weighted, 2)
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    means: Floats = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return means
 
 
 def mean_defined(values: Sequence[Floats]) -> tuple[Floats, int]:

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 # *_probabilities: paratope, one per residue.
 CANDIDATE_SCORES = pl.Schema(
     {
-        "row_id": pl.String,
-        "sequence_id": pl.String,
-        "vh": pl.String,
-        "vl": pl.String,
-        "fit": pl.Int64,
-        "seed": pl.Int64,
-        "probability": pl.Float64,
+        "row_id": pl.String(),
+        "sequence_id": pl.String(),
+        "vh": pl.String(),
+        "vl": pl.String(),
+        "fit": pl.Int64(),
+        "seed": pl.Int64(),
+        "probability": pl.Float64(),
         "vh_probabilities": pl.List(pl.Float64),
         "vl_probabilities": pl.List(pl.Float64),
     }

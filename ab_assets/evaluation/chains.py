@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def chain_metrics(sample: Sample) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Return the (chain, metric) values, nan where undefined, metrics as in METRICS, and the (chain,) resampled unit."""
+    """Return (chain, metric) values, nan where undefined, metrics as in METRICS, and the (chain,) resampled unit."""
     _, first, chain = np.unique(sample.chains, return_index=True, return_inverse=True)
     sums = sums_by_group(sample.labels, sample.scores, chain, len(first), threshold=sample.threshold)
     order = np.argsort(chain, kind="stable")

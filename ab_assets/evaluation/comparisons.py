@@ -72,7 +72,7 @@ def simultaneous(differences: Floats, resampled: Floats) -> list[tuple[float, fl
     73:1237-1282). Resamples in which any difference is undefined are left out.
     """
     complete = resampled[:, np.isfinite(resampled).all(axis=0)]
-    if complete.shape[1] < 2:  # noqa: PLR2004
+    if complete.shape[1] < 2:
         return []
     errors = complete.std(axis=1, ddof=1)
     deviations = np.abs(complete - differences[:, None])

@@ -71,7 +71,7 @@ def ranking(labels: Flags, scores: Floats, *, weights: Floats | None = None) -> 
     order = np.argsort(-scores, kind="stable")
     label, score = labels[order], scores[order]
     weight = np.ones(len(order)) if weights is None else weights[order]
-    last = np.flatnonzero(np.append(score[1:] != score[:-1], True))  # noqa: FBT003 - numpy's own signature
+    last = np.flatnonzero(np.append(score[1:] != score[:-1], True))
     if not last.size or not len(order):
         return float("nan"), float("nan")
     tp, fp = np.cumsum(weight * label)[last], np.cumsum(weight * ~label)[last]

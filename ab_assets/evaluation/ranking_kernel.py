@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     ]
 
 
-def _ranking_of_resamples(  # noqa: C901 - one pass; calls would break up the loops that become vectors
+def _ranking_of_resamples(
     labels: NDArray[np.bool_], units: NDArray[np.int32], last: NDArray[np.bool_], multiplicities: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return (average precision, AUROC), each (resample,) float64, nan where a resample lacks a class.
@@ -26,6 +26,7 @@ def _ranking_of_resamples(  # noqa: C901 - one pass; calls would break up the lo
     labels, units, last: (item,), items by falling score; `last` marks the last item of each tied score.
     multiplicities: (unit, resample), how often each unit was drawn; it is the weight of the unit's items.
     """
+    # one pass: calls would break up the inner loops, which become vector instructions
     resamples = multiplicities.shape[1]
     steps, area = np.zeros(resamples), np.zeros(resamples)
     tp, fp = np.zeros(resamples, np.int32), np.zeros(resamples, np.int32)

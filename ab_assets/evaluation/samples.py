@@ -6,15 +6,17 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
 import polars as pl
 
 from ab_assets.datasets import imgt
 from ab_assets.errors import CorruptArtifactError
+from ab_assets.evaluation.units import UNITS
+from ab_assets.tables import conform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
 _ITEM = ["row_id", "chain", "residue"]
@@ -58,23 +60,22 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
-    """All samples of a PREDICTIONS table, by method, and what they have in common.
+class Samples:
+    """All samples of a PREDICTIONS table and what they have in common.
 
+    by_method: the samples of each method, by fit and seed.
     units: sorted names of the resampled units. unseen: method -> test items without a score. key: digest of the units
     and of the antibodies tested in each fit; results with the same key are paired.
     """
 
-    samples: Mapping[str, Sequence[Sample]]
+    by_method: Mapping[str, Sequence[Sample]]
     units: tuple[str, ...]
     views: tuple[str, ...]
     unseen: Mapping[str, int]
     key: str
 
 
-def tested_samples(
-    predictions: pl.DataFrame, thresholds: pl.DataFrame, units: pl.DataFrame, *, views: bool
-) -> Tested:
+def read_samples(predictions: pl.DataFrame, thresholds: pl.DataFrame, units: pl.DataFrame, *, views: bool) -> Samples:
     """Return the test items of PREDICTIONS with THRESHOLDS and UNITS; `views` adds chains and IMGT regions.
 
     Items without a label are left out, items without a score too, but counted.
@@ -84,6 +85,7 @@ def tested_samples(
     """
     test = predictions.filter(pl.col("role") == "test").drop_nulls("label")
     _check(test)
+    units = conform(units, UNITS)
     names = units.join(test.select("row_id").unique(), on="row_id", how="semi")["unit"].unique().sort().to_list()
     unit_index = pl.DataFrame({"unit": names, "unit_index": range(len(names))}, schema_overrides={"unit": pl.String})
     items = test.select(_ITEM).unique().sort(_ITEM).with_row_index("item")
@@ -103,7 +105,7 @@ def tested_samples(
     for (method, fit, seed), part in sorted(joined.drop_nulls("score").partition_by(_FITTED, as_dict=True).items()):
         samples.setdefault(method, []).append(_sample(part, fit=fit, seed=seed, views=view_names))
     unseen = joined.filter(pl.col("score").is_null()).group_by("method").len().sort("method")
-    return Tested(samples, tuple(names), view_names, dict(unseen.iter_rows()), _pairing_key(test, names))
+    return Samples(samples, tuple(names), view_names, dict(unseen.iter_rows()), _pairing_key(test, names))
 
 
 def _sample(part: pl.DataFrame, *, fit: int, seed: int, views: Sequence[str]) -> Sample:
@@ -169,7 +171,10 @@ def _require(joined: pl.DataFrame, column: str, what: str, *, hint: str) -> None
     if lacking.height:
         method, fit, seed, row = lacking.select(*_FITTED, "row_id").row(0)
         raise CorruptArtifactError(
-            what=f"a tested antibody {what}", where=f"predictions of {method}, fit {fit}, seed {seed}", found=row, hint=hint
+            what=f"a tested antibody {what}",
+            where=f"predictions of {method}, fit {fit}, seed {seed}",
+            found=row,
+            hint=hint,
         )
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from ab_assets.evaluation.bootstrap import draw, interval, mean_defined, resampled_means, resampled_metrics
-from ab_assets.evaluation.metrics import METRICS, Point, point_metrics
 from ab_assets.evaluation.chains import chain_metrics
-from ab_assets.evaluation.samples import tested_samples
+from ab_assets.evaluation.metrics import METRICS, Point, point_metrics
+from ab_assets.evaluation.samples import read_samples
 from ab_assets.tables import SCORES
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ab_assets.benchmarks.schema import Task
     from ab_assets.evaluation.bootstrap import Draws
-    from ab_assets.evaluation.samples import Sample, Tested
+    from ab_assets.evaluation.samples import Sample, Samples
 
 # Below this many resampled units an interval is too rough to rank methods by.
 FEWEST_CLUSTERS = 30
@@ -31,7 +31,9 @@ KEPT = ("ap", "auroc", "mcc", "f1", "recall", "fpr")
 
 # One row per method and metric: its value in every resample (nan: undefined), averaged over fits and seeds. Rows with
 # the same `draws` were made from the same test antibodies and the same resamples.
-RESAMPLED = pl.Schema({"method": pl.String, "metric": pl.String, "draws": pl.String, "values": pl.List(pl.Float64)})
+RESAMPLED = pl.Schema(
+    {"method": pl.String(), "metric": pl.String(), "draws": pl.String(), "values": pl.List(pl.Float64)}
+)
 
 # How many values were undefined, of resamples x fits x seeds, and left out of the means.
 SKIPPED = pl.Schema({"method": pl.String, "metric": pl.String, "view": pl.String, "skipped": pl.Int64})
@@ -75,33 +77,36 @@ def score(
     averaged; intervals resample units jointly and hold fits and thresholds fixed. Paratopes are also scored per IMGT
     region, per chain type, and as the mean over chains ("per-chain").
 
-    Raises CorruptArtifactError when the tables do not fit together (see `samples.tested_samples`).
+    Raises CorruptArtifactError when the tables do not fit together (see `samples.read_samples`).
     """
-    tested = tested_samples(predictions, thresholds, units, views=task == "paratope")
-    draws = draw(tested.units, resamples)
-    views = ("all", "per-chain", *tested.views) if task == "paratope" else ("all",)
+    read = read_samples(predictions, thresholds, units, views=task == "paratope")
+    draws = draw(read.units, resamples)
+    views = ("all", "per-chain", *read.views) if task == "paratope" else ("all",)
     rows: list[dict[str, Any]] = []
     kept: list[tuple[str, str, str, NDArray[np.float64]]] = []
     skipped: list[tuple[str, str, str, int]] = []
-    for method, samples in tested.samples.items():
+    for method, samples in read.by_method.items():
         for view in views:
             chosen = [sample.of_view(view) for sample in samples]
-            measured = (_measure_chains if view == "per-chain" else _measure)(chosen, draws, workers=workers)
+            by_chain = view == "per-chain"
+            measured = _measure_chains(chosen, draws) if by_chain else _measure(chosen, draws, workers=workers)
             counts = _counts(chosen)
             for metric, found in measured.items():
-                row = {"method": method, "metric": metric, "view": view} | counts | _summary(found)
-                if row["value"] is not None and counts["clusters"] < 2:  # noqa: PLR2004
-                    row |= {"low": None, "high": None, "reason": "one cluster only: no interval"}
+                row = (
+                    {"method": method, "metric": metric, "view": view}
+                    | counts
+                    | _summary(found, clusters=counts["clusters"])
+                )
                 rows.append(row)
                 if row["value"] is not None and found.skipped:
                     skipped.append((method, metric, view, found.skipped))
                 if view == "all" and metric in KEPT:
-                    kept.append((method, metric, tested.key, found.resampled))
+                    kept.append((method, metric, read.key, found.resampled))
     return Scored(
         pl.DataFrame(rows, schema=SCORES),
         pl.DataFrame(kept, schema=RESAMPLED, orient="row"),
         pl.DataFrame(skipped, schema=SKIPPED, orient="row"),
-        _warnings(tested),
+        _warnings(read),
     )
 
 
@@ -120,7 +125,7 @@ def _measure(samples: Sequence[Sample], draws: Draws, *, workers: int) -> dict[s
     }
 
 
-def _measure_chains(samples: Sequence[Sample], draws: Draws, *, workers: int) -> dict[str, _Measured]:  # noqa: ARG001
+def _measure_chains(samples: Sequence[Sample], draws: Draws) -> dict[str, _Measured]:
     """Return every metric as its mean over chains; chains where it is undefined are left out of the mean."""
     points: list[dict[str, Point]] = []
     resampled: list[NDArray[np.float64]] = []
@@ -146,19 +151,22 @@ def _mean_of_chains(values: NDArray[np.float64]) -> Point:
     return Point(float(defined.mean()), f"undefined in {lacking} of {len(values)} chains" if lacking else None)
 
 
-def _summary(found: _Measured) -> dict[str, Any]:
+def _summary(found: _Measured, *, clusters: int) -> dict[str, Any]:
+    """Return the columns of SCORES that one metric fills."""
     defined = {key: point.value for key, point in found.points.items() if point.value is not None}
     reasons = sorted({point.reason for point in found.points.values() if point.reason})
     if not defined:
-        return {"reason": "; ".join(reasons) or "no rows"}
+        return {"value": None, "reason": "; ".join(reasons)}
     lacking = len(found.points) - len(defined)
     if lacking:
         reasons = [f"undefined in {lacking} of {len(found.points)} fits: {'; '.join(reasons)}"]
-    ends = interval(found.resampled)
+    if clusters < 2:
+        reasons.append("one cluster only: no interval")
+    low, high = (interval(found.resampled) if clusters > 1 else None) or (None, None)
     return {
         "value": float(np.mean(list(defined.values()))),
-        "low": ends[0] if ends else None,
-        "high": ends[1] if ends else None,
+        "low": low,
+        "high": high,
         "fold_spread": _spread(defined, over=0),
         "seed_spread": _spread(defined, over=1),
         "reason": "; ".join(reasons) or None,
@@ -166,7 +174,7 @@ def _summary(found: _Measured) -> dict[str, Any]:
 
 
 def _spread(values: dict[tuple[int, int], float], *, over: int) -> float | None:
-    """Return the standard deviation over fits (0) or seeds (1) of the means over the other, or None for a single one."""
+    """Return the standard deviation over fits (0) or seeds (1) of the means over the other, None for a single one."""
     groups: dict[int, list[float]] = {}
     for key, value in values.items():
         groups.setdefault(key[over], []).append(value)
@@ -186,7 +194,7 @@ def _counts(samples: Sequence[Sample]) -> dict[str, int]:
     }
 
 
-def _warnings(tested: Tested) -> tuple[str, ...]:
-    few = [f"fewer than {FEWEST_CLUSTERS} clusters: not ranked"] if len(tested.units) < FEWEST_CLUSTERS else []
-    unseen = [f"{method}: {number} test items have no score and are left out" for method, number in tested.unseen.items()]
+def _warnings(read: Samples) -> tuple[str, ...]:
+    few = [f"fewer than {FEWEST_CLUSTERS} clusters: not ranked"] if len(read.units) < FEWEST_CLUSTERS else []
+    unseen = [f"{method}: {number} test items have no score and are left out" for method, number in read.unseen.items()]
     return (*few, *unseen)

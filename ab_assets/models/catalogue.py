@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ab_assets.benchmarks.keys import is_key, require_key
 from ab_assets.errors import BadInputError, UnknownNameError, UnreadableFileError
+from ab_assets.keys import is_key, require_key
 from ab_assets.models.specification import (
     HubSource,
     LocalSource,

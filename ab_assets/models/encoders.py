@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ab_assets.models.specification import Family
+    from ab_assets.models.specification import Family, Precision
     from ab_assets.models.tokenization import ResidueTokenizer
 
 
@@ -81,11 +81,20 @@ class LayerStack(nn.Module):
 class Encoder:
     """A loaded model in evaluation mode without its language-model head, and the tokenizer that belongs to it."""
 
-    def __init__(self, model: Any, tokenizer: ResidueTokenizer, *, family: Family, max_length: int) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401 - a transformers model
+        tokenizer: ResidueTokenizer,
+        *,
+        family: Family,
+        max_length: int,
+        precision: Precision = "fp32",
+    ) -> None:
         self.model = model.eval().requires_grad_(requires_grad=False)
         self.tokenizer = tokenizer
         self.family = family
         self.max_length = max_length
+        self.precision = precision
 
     @property
     def layer_count(self) -> int:
@@ -102,6 +111,12 @@ class Encoder:
         """Where the weights are."""
         device: torch.device = next(iter(self.model.parameters())).device
         return device
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return the context in which the model runs: its precision on a GPU, plain float32 on a CPU."""
+        if self.device.type == "cuda" and self.precision == "bf16":
+            return torch.autocast("cuda", dtype=torch.bfloat16)
+        return nullcontext()
 
     def embed(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Return the states before the first layer: (batch, token) ids and mask -> (batch, token, feature)."""

@@ -47,7 +47,7 @@ def load_encoder(spec: ModelSpec, *, device: str = "cpu", dtype: torch.dtype = t
             model = _filled_model(spec.family, config, read_weights(files.weights), file=files.weights)
         tokenizer = ResidueTokenizer(read_vocabulary(files.vocabulary))
     model.to(device=device, dtype=dtype)
-    return Encoder(model, tokenizer, family=spec.family, max_length=spec.max_length)
+    return Encoder(model, tokenizer, family=spec.family, max_length=spec.max_length, precision=spec.needs.precision)
 
 
 def random_model(family: Family, config: dict[str, Any], *, seed: int) -> Any:  # noqa: ANN401 - a transformers model

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Family = Literal["bert", "esm"]
 Initialise = Literal["pre-trained", "random"]
+Precision = Literal["fp32", "bf16"]
 Seed = Annotated[int, Field(ge=0)]
 Pin = Annotated[str, Field(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})?$")]
 
@@ -95,12 +96,12 @@ class RecipeTable(Table):
 
 
 class Needs(Table):
-    """What a run of the model asks of a machine; no part of what its results depend on."""
+    """What a run of the model asks of a machine. `precision` is that of a GPU; a CPU always computes in fp32."""
 
     gpus: Annotated[int, Field(ge=0, le=64)] = 1
     memory_gib: Annotated[float, Field(gt=0)] = 8
     shm_gib: Annotated[float, Field(ge=0)] = 1
-    precision: Literal["fp32", "bf16"] = "bf16"
+    precision: Precision = "bf16"
 
 
 class ModelSpec(Table):

@@ -44,20 +44,21 @@ class FitSizes:
 
 
 def accounts(data: ReportData) -> tuple[Account, ...]:
-    """Return the way from source rows to the antibodies of the split, as three balanced accounts."""
+    """Return the way from source rows to the antibodies of the split, as three accounts that balance."""
     counts = data.curation
-    kept, antibodies = counts["kept_source_rows"], counts["antibodies"]
-    rejected = tuple((number, f"rejected: {wording.reason(key)}") for key, number in data.rejected.items())
+    kept, antibodies, merged = counts["kept_source_rows"], counts["rows"], counts.get("merged_duplicates", 0)
+    most_first = sorted(counts["rejected"].items(), key=lambda item: (-item[1], item[0]))
+    rejected = [(number, f"rejected: {wording.reason(key)}") for key, number in most_first]
     by_reason = data.removed.group_by("reason").len().sort("len", "reason", descending=[True, False])
-    removed = tuple((number, wording.reason(key)) for key, number in by_reason.iter_rows())
+    removed = [(number, wording.reason(key)) for key, number in by_reason.iter_rows()]
+    joined = [
+        (merged, "merged into an antibody with the same sequences"),
+        (kept - antibodies - merged, "joined to another chain of their antibody"),
+    ]
     return (
-        Account(counts["rows_in"], "source rows", ((kept, "kept"), *rejected)),
-        Account(
-            kept,
-            "kept rows",
-            ((antibodies, "antibodies"), (kept - antibodies, "joined with another row of the same antibody")),
-        ),
-        Account(antibodies, "antibodies", ((counts["used"], "in the split"), *removed)),
+        Account(counts["source_rows"], "source rows", ((kept, "kept"), *rejected)),
+        Account(kept, "kept rows", ((antibodies, "antibodies"), *[part for part in joined if part[0]])),
+        Account(antibodies, "antibodies", ((data.used, "in the split"), *removed)),
     )
 
 

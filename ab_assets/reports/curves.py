@@ -82,7 +82,7 @@ def _precision_at(hits: Floats, misses: Floats) -> Floats:
 def calibration(rows: pl.DataFrame) -> Calibration:
     """Return how often rows scored p are positive, over all fits together, in BINS equally wide bins."""
     score, label = rows["score"].to_numpy(), rows["label"].to_numpy().astype(np.float64)
-    place = np.minimum((score * BINS).astype(np.int64), BINS - 1)
+    place = np.digitize(score, np.linspace(0, 1, BINS + 1)[1:-1], right=True)
     number = np.bincount(place, minlength=BINS)
     filled = number >= FEWEST_IN_BIN
     divisor = np.maximum(number, 1)

@@ -186,6 +186,8 @@ def banners(data: ReportData) -> tuple[Banner, ...]:
     shown = [certificate_banner(data)]
     if data.not_ranked:
         shown.append(Banner("mind", "Methods are not ranked", "", tuple(data.not_ranked)))
+    if data.warnings:
+        shown.append(Banner("mind", "To keep in mind", "", tuple(data.warnings)))
     if data.missing:
         shown.append(Banner("mind", "Not in this report", "", tuple(data.missing)))
     failing = failing_controls(data)
@@ -221,7 +223,7 @@ def facts(data: ReportData) -> tuple[tuple[str, str], ...]:
     entries = [
         ("Task", benchmark.task.replace("-", " ")),
         ("Chains", chains),
-        ("Antibodies", wording.count(data.curation["used"])),
+        ("Antibodies", wording.count(data.used)),
         ("Test prevalence", f"{wording.percent(share, digits=1)} {unit}" if share is not None else wording.DASH),
         ("Split", f"{split.policy}, {fits} \N{MULTIPLICATION SIGN} {seeds}"),
         ("Clusters resampled", wording.count(int(str(clusters))) if clusters is not None else wording.DASH),

@@ -44,12 +44,6 @@ def split_sizes(rows: pl.DataFrame, roles: pl.DataFrame, benchmark: Benchmark) -
     return tables.conform(sizes, SIZES)
 
 
-def rejected_by_reason(rejected: pl.DataFrame) -> dict[str, int]:
-    """Return how many source rows were rejected for each reason, most first."""
-    counted = rejected.group_by("reason").len().sort("len", "reason", descending=[True, False])
-    return dict(counted.iter_rows())
-
-
 def residues_to_show(
     rows: pl.DataFrame,
     predictions: pl.DataFrame,

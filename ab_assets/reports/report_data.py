@@ -39,9 +39,9 @@ class ReportData:
         benchmark: the question.
         scores: SCORES of all models and baselines.
         comparisons: COMPARISONS.
-        curation: counts "rows_in" (source rows), "kept_source_rows", "antibodies" (rows of CURATED), "used" (distinct
-            rows with a role in any fit).
-        rejected: reason -> source rows (`inputs.rejected_by_reason`).
+        curation: the counts of the curated dataset: "source_rows", "kept_source_rows", "rejected" (reason -> source
+            rows), "rows" (antibodies), "merged_duplicates".
+        used: how many distinct antibodies have a role in any fit.
         removed: REMOVED, antibodies that take part in no fit.
         sizes: inputs.SIZES (`inputs.split_sizes`).
         split_summary: facts about the split, name -> text or number, shown as they are.
@@ -56,13 +56,14 @@ class ReportData:
         attention: model name -> ATTENTION.
         missing: what is not in the table and why, one sentence each.
         not_ranked: why methods are not ranked, one sentence each; empty when they are.
+        warnings: what else must be known before the numbers are read, one sentence each.
     """
 
     benchmark: Benchmark
     scores: pl.DataFrame
     comparisons: pl.DataFrame
-    curation: Mapping[str, int]
-    rejected: Mapping[str, int]
+    curation: Mapping[str, Any]
+    used: int
     removed: pl.DataFrame
     sizes: pl.DataFrame
     split_summary: Mapping[str, object]
@@ -77,6 +78,7 @@ class ReportData:
     attention: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     missing: Sequence[str] = ()
     not_ranked: Sequence[str] = ()
+    warnings: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Raises CorruptArtifactError when a table has a column that its schema does not know."""

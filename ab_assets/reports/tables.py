@@ -84,8 +84,7 @@ def score(row: Mapping[str, Any] | None) -> Score:
     if value is None:
         return Score(wording.DASH, title=reason or "undefined")
     shown = wording.interval(low, high)
-    missing = "" if shown else f"no interval: {reason or 'not computed'}"
-    return Score(wording.number(value), shown, missing, value)
+    return Score(wording.number(value), shown, reason or ("" if shown else "no interval"), value)
 
 
 def score_table(scores: pl.DataFrame, titles: Mapping[str, str], *, view: str = "all") -> ScoreTable:
@@ -203,19 +202,3 @@ def comparisons_markdown(comparisons: pl.DataFrame, titles: Mapping[str, str] | 
     found = differences(comparisons, titles or {}, family="primary")
     rows = [[d.method, d.reference, d.metric, f"{d.difference} {d.interval}".strip(), d.verdict] for d in found]
     return markdown(["method", "against", "metric", "difference", "shown"], rows)
-
-
-def frame_markdown(frame: pl.DataFrame, *, rows: int = 10, width: int = 40) -> str:
-    """Return the head of any table as markdown, each cell cut to `width` characters."""
-    shown = frame.head(rows)
-    cells = [[_cell(value, width) for value in row] for row in shown.iter_rows()]
-    table = markdown(frame.columns, cells)
-    rest = frame.height - shown.height
-    return f"{table}\n\n{wording.plural(rest, 'more row')}" if rest else table
-
-
-def _cell(value: object, width: int) -> str:
-    if value is None:
-        return wording.DASH
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= width else text[: width - 1] + "\N{HORIZONTAL ELLIPSIS}"

@@ -62,6 +62,18 @@ REASONS = {
     "duplicate-chains": "same sequence as another row on the chains used",
     "conflicting-labels": "same sequence, contradicting labels",
     "removed_to_separate": "removed to separate the folds",
+    "no-sequence": "no sequence",
+    "no-cdrh3": "no CDR-H3",
+    "cdrh3-mismatch": "the given CDR-H3 is not in the sequence",
+    "undeclared-label": "a label that was not declared",
+    "undeclared-part": "a part that was not declared",
+    "illegal-residue": "letters that are no amino acids",
+    "illegal-position": "positions that are not IMGT",
+    "illegal-paratope": "paratope labels that cannot be read",
+    "length": "too short or too long for a variable domain",
+    "length-mismatch": "labels or positions that do not fit the sequence",
+    "unknown-chain": "neither heavy nor light chain",
+    "duplicate-id": "an identifier that was used before",
     "guard-band": "guard band: too similar to a test row to stay in training",
 }
 

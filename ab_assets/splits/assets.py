@@ -1,23 +1,22 @@
 """similarity_graph, split with its check no_leakage, shuffled_label_split."""
 
-import functools
 from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
-from dagster import AssetCheckResult, AssetCheckSpec, AssetExecutionContext, Failure, MaterializeResult, asset
+from dagster import AssetCheckResult, AssetExecutionContext, Failure, MaterializeResult, asset
 
 from ab_assets.artifacts.store import Artifact, Draft, Ref
-from ab_assets.datasets.selection import select_rows
+from ab_assets.datasets.selection import Selection, select_rows
 from ab_assets.errors import LeakageError
-from ab_assets.partitions import BENCHMARKS
-from ab_assets.splits.certificate import Certificate, certify, require_certificate
+from ab_assets.splits.certificate import certify, require_certificate
+from ab_assets.splits.certified import certified_roles
 from ab_assets.splits.clusters import mmseqs_clusters
 from ab_assets.splits.controls import shuffle_labels
 from ab_assets.splits.graph import similarity_graph as build_graph
 from ab_assets.splits.policies import make_split
 from resources.home import HomeResource, Making, Metadata, markdown, preview
-from resources.specs import asset_arguments
+from resources.specs import asset_arguments, check_spec
 
 
 @asset(**asset_arguments("similarity_graph"))
@@ -27,10 +26,86 @@ def similarity_graph(context: AssetExecutionContext, config: Making, home: HomeR
     benchmark = home.home.benchmark(ref.benchmark)
 
     def build(draft: Draft) -> None:
-        selection = select_rows(home.artifact("curated_dataset", ref.benchmark).table("antibodies"), benchmark)
-        graph = build_graph(selection.rows, benchmark.split.identity, cluster=mmseqs_clusters)
+        graph = build_graph(_selected(home, ref).rows, benchmark.split.identity, cluster=mmseqs_clusters)
         draft.table("nodes", graph.nodes)
         draft.table("edges", graph.edges)
         draft.metadata = dict(graph.summary)
 
     return home.make(ref, build, force=config.force)
+
+
+@asset(
+    **asset_arguments("split"),
+    check_specs=[
+        check_spec("no_leakage", "split", "No test or validation row is as similar to a training row as the bound."),
+    ],
+)
+def split(
+    context: AssetExecutionContext, config: Making, home: HomeResource
+) -> Iterator[MaterializeResult[Any] | AssetCheckResult]:
+    """A split that leaks is not published."""
+    ref = Ref("split", context.partition_key)
+    benchmark = home.home.benchmark(ref.benchmark)
+
+    def build(draft: Draft) -> None:
+        selection = _selected(home, ref)
+        graph = home.artifact("similarity_graph", ref.benchmark)
+        made = make_split(selection.rows, graph.table("nodes"), graph.table("edges"), benchmark)
+        certificate = certify(selection.rows, made.roles, benchmark.split)
+        require_certificate(selection.rows, made.roles, certificate, benchmark.split)
+        draft.table("roles", made.roles)
+        draft.table("removed", pl.concat([selection.removed, made.removed]))
+        draft.table("nearest", certificate.nearest)
+        draft.document("certificate", certificate.to_json())
+        draft.metadata = dict(made.summary)
+
+    try:
+        yield home.make(ref, build, _shown, force=config.force, check=_no_leakage)
+    except LeakageError as error:
+        yield AssetCheckResult(
+            check_name="no_leakage", asset_key="split", passed=False, description=str(error), metadata={"why": str(error)}
+        )
+        raise Failure(str(error), allow_retries=False) from error
+
+
+@asset(**asset_arguments("shuffled_label_split"))
+def shuffled_label_split(context: AssetExecutionContext, config: Making, home: HomeResource) -> MaterializeResult[Any]:
+    """Roles are those of the split; only labels differ."""
+    ref = Ref("shuffled_label_split", context.partition_key)
+    benchmark = home.home.benchmark(ref.benchmark)
+
+    def build(draft: Draft) -> None:
+        rows = _selected(home, ref).rows
+        roles = certified_roles(home.artifact("split", ref.benchmark), rows, benchmark)
+        nodes = home.artifact("similarity_graph", ref.benchmark).table("nodes")
+        labels = shuffle_labels(rows, roles, nodes, task=benchmark.task, seed=benchmark.split.seeds[0])
+        draft.table("labels", labels)
+        draft.metadata = {"labels": labels.height}
+
+    return home.make(ref, build, force=config.force)
+
+
+def _selected(home: HomeResource, ref: Ref) -> Selection:
+    curated = home.artifact("curated_dataset", ref.benchmark).table("antibodies")
+    return select_rows(curated, home.home.benchmark(ref.benchmark))
+
+
+def _no_leakage(artifact: Artifact) -> AssetCheckResult:
+    certificate = artifact.document("certificate")
+    return AssetCheckResult(
+        check_name="no_leakage",
+        asset_key="split",
+        passed=certificate["passed"] or not certificate["enforced"],
+        metadata={"certified": certificate["passed"], "enforced": certificate["enforced"]},
+    )
+
+
+def _shown(artifact: Artifact) -> Metadata:
+    sizes = artifact.table("roles").group_by("fit", "role").len().sort("fit", "role")
+    removed = artifact.table("removed").group_by("reason").len().sort("reason")
+    maxima = artifact.table("nearest").group_by("fit", "role", "by").agg(pl.col("identity").max()).sort("fit", "role", "by")
+    return {
+        "sizes": markdown(preview(sizes)),
+        "removed": markdown(preview(removed)),
+        "highest_identity_to_training": markdown(preview(maxima)),
+    }

@@ -5,9 +5,8 @@ from typing import Any
 
 from dagster import AssetExecutionContext, MaterializeResult, multi_asset
 
-from ab_assets.benchmarks.keys import require_key
 from ab_assets.graph import PRODUCTS
-from ab_assets.partitions import BENCHMARK, BENCHMARKS_BY_MODEL, MODEL
+from ab_assets.partitions import BENCHMARKS_BY_MODEL, grid_of
 from ab_assets.worker import Work
 from resources.compute import LocalCompute, Reporting
 from resources.home import HomeResource, Making, materialized, not_compared

@@ -9,7 +9,7 @@ import torch
 
 from ab_assets.models.tokenization import FIRST_RESIDUE
 from ab_assets.tables import ATTENTION, conform
-from ab_assets.training.trunk import autocast, length_batches, tokens
+from ab_assets.training.trunk import length_batches, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,7 +72,7 @@ def received_attention(
     for batch in length_batches(sequences, encoder):
         chosen = [sequences[i] for i in batch]
         ids, mask = tokens(encoder, chosen)
-        with torch.inference_mode(), autocast(encoder.device):
+        with torch.inference_mode(), encoder.autocast():
             with trunk.recorded_attention() as below:
                 hidden = trunk(encoder.embed(ids, mask), mask)
             for state, top in tops.items():

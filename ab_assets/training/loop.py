@@ -13,7 +13,7 @@ from ab_assets.errors import FitFailedError
 from ab_assets.models.tokenization import SPECIAL_TOKENS
 from ab_assets.training.batches import inference_batches, training_batches
 from ab_assets.training.data import count_labels
-from ab_assets.training.trunk import autocast
+from ab_assets.training.trunk import token_budget
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from ab_assets.training.recipe import Recipe
     from ab_assets.training.trunk import ChainStates, FrozenTrunk
 
-_TOKENS_PER_PASS = 4096
 _SHOWN_ROWS = 5
 
 
@@ -106,7 +105,7 @@ def validation_loss(
     losses = _Mean()
     model.eval()
     with torch.inference_mode():
-        for chosen in example_batches(examples):
+        for chosen in example_batches(examples, token_budget(trunk.encoder)):
             loss, size = _loss(model, chosen, trunk, weights)
             _require_finite(loss, chosen, step=None)
             losses.add(loss.item(), size)
@@ -118,18 +117,18 @@ def predict_logits(
 ) -> Iterator[tuple[Example, Tensor]]:
     """Yield each example with its logits on the CPU: (1,) per antibody, (seen residue,) per chain. Order is free."""
     model.eval()
-    for chosen in example_batches(examples):
+    for chosen in example_batches(examples, token_budget(trunk.encoder)):
         chains = _chain_states(chosen, trunk)
-        with torch.inference_mode(), autocast(trunk.encoder.device):
+        with torch.inference_mode(), trunk.encoder.autocast():
             logits = model(chains).cpu()
         counts = chains[0].seen if model.per_residue else (1,) * len(chosen)
         yield from zip(chosen, logits.split(list(counts)), strict=True)
 
 
-def example_batches(examples: Sequence[Example]) -> Iterable[list[Example]]:
+def example_batches(examples: Sequence[Example], budget: int) -> Iterable[list[Example]]:
     """Return the examples from short to long in batches for a forward pass."""
     lengths = [max(len(s) for s in example.sequences) + SPECIAL_TOKENS for example in examples]
-    return ([examples[i] for i in batch] for batch in inference_batches(lengths, _TOKENS_PER_PASS))
+    return ([examples[i] for i in batch] for batch in inference_batches(lengths, budget))
 
 
 def _chain_states(examples: Sequence[Example], trunk: FrozenTrunk) -> list[ChainStates]:
@@ -144,7 +143,7 @@ def _loss(
     if model.per_residue:
         labels = [one[:seen] for one, seen in zip(labels, chains[0].seen, strict=True)]
     target = torch.cat(labels).to(trunk.encoder.device)
-    with autocast(trunk.encoder.device):
+    with trunk.encoder.autocast():
         logits = model(chains)
     weight = torch.where(target, weights[1], weights[0])
     loss = nn.functional.binary_cross_entropy_with_logits(logits, target.float(), weight=weight)

@@ -14,13 +14,12 @@ from ab_assets.artifacts.items import ItemStore
 from ab_assets.artifacts.publication import publish_once
 from ab_assets.artifacts.store import Ref
 from ab_assets.datasets.selection import select_rows, sequences_of
-from ab_assets.splits.certificate import Certificate, require_certificate
-from ab_assets.training.data import FitData
+from ab_assets.training.data import FitData, chosen_antibodies
 from ab_assets.training.predictions import as_predictions
 from ab_assets.training.session import ModelSession
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from ab_assets.artifacts.publication import Outcome
@@ -43,8 +42,8 @@ def fit_folder(fit: int, seed: int) -> str:
 class ModelProducts:
     """One model, one benchmark, one load of the weights.
 
-    Nothing is read before it is asked for. The first look at the split verifies its certificate, so that no weights
-    are loaded for a split that leaks.
+    Nothing is read before it is asked for. `certified_roles` returns ROLES for these CURATED rows or raises
+    LeakageError; the split is reached through it alone, so that no weights are loaded for a split that leaks.
     """
 
     def __init__(
@@ -54,9 +53,11 @@ class ModelProducts:
         spec: ModelSpec,
         recipe: Recipe,
         *,
+        certified_roles: Callable[[pl.DataFrame], pl.DataFrame],
         cache: Path,
         progress: Progress,
     ) -> None:
+        self._certified_roles = certified_roles
         self.store = store
         self.benchmark = benchmark
         self.spec = spec
@@ -66,7 +67,7 @@ class ModelProducts:
 
     def publish(self, asset: str, question: Question, *, force: bool) -> Outcome:
         """Return one asset's partition, made now unless `question` was answered before."""
-        builders = {
+        builders: dict[str, Callable[[Draft], None]] = {
             "embeddings": self._embeddings,
             CHECKPOINTS["true"]: functools.partial(self._checkpoint, "true", question, force=force),
             CHECKPOINTS["shuffled"]: functools.partial(self._checkpoint, "shuffled", question, force=force),
@@ -94,11 +95,7 @@ class ModelProducts:
     @functools.cached_property
     def roles(self) -> pl.DataFrame:
         """ROLES of the split, after its certificate was verified against these very rows."""
-        split = self.artifact("split")
-        roles = split.table("roles")
-        certificate = Certificate.from_json(split.document("certificate"))
-        require_certificate(self.rows, roles, certificate, self.benchmark.split)
-        return roles
+        return self._certified_roles(self.rows)
 
     @functools.cached_property
     def fits(self) -> list[tuple[int, int]]:

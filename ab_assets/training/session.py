@@ -254,7 +254,7 @@ class ModelSession:
         by_sequence: dict[str, list[Example]] = {}
         for example in examples:
             by_sequence.setdefault(example.sequences[0], []).append(example)
-        for sequence, states in self._trunk().final_states(sequences):
+        for sequence, states in self._trunk().final_states(sequences, keep=True):
             yield from ((example, states.numpy()) for example in by_sequence[sequence])
 
     def _record(self, data: FitData, recipe: Recipe, seed: int) -> dict[str, Any]:

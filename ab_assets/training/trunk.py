@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,9 @@ if TYPE_CHECKING:
 
 # Padded tokens per forward pass: on a CPU about what stays in cache, on a GPU enough to fill it.
 _TOKEN_BUDGET = {"cpu": 4096, "cuda": 65536}
+
+# What the last states of chains may take in memory beside the states at the split.
+_KEPT_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class FrozenTrunk:
         self.passes = 0
         self._progress = progress
         self._states: dict[str, Tensor] = {}
+        self._final: dict[str, Tensor] = {}
+        self._final_bytes = 0
 
     def ensure(self, sequences: Iterable[str]) -> None:
         """Run the chains that were not run before, in batches of similar length."""
@@ -56,7 +60,7 @@ class FrozenTrunk:
         for batch in length_batches(missing, self.encoder):
             chosen = [missing[i] for i in batch]
             ids, mask = tokens(self.encoder, chosen)
-            with torch.inference_mode(), autocast(self.encoder.device):
+            with torch.inference_mode(), self.encoder.autocast():
                 hidden = self.encoder.embed(ids, mask)
                 hidden = self.encoder.run_layers(hidden, mask, start=0, stop=self.split).float().cpu()
             for sequence, states, length in zip(chosen, hidden, mask.sum(dim=1).tolist(), strict=True):
@@ -78,16 +82,25 @@ class FrozenTrunk:
         seen = tuple(len(one) - SPECIAL_TOKENS for one in states)
         return ChainStates(hidden.to(device), mask.to(device), residues.to(device), seen)
 
-    def final_states(self, sequences: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
-        """Yield each chain and its residues' states after the pre-trained model's last layer: (residue, feature)."""
+    def final_states(self, sequences: Sequence[str], *, keep: bool = False) -> Iterator[tuple[str, Tensor]]:
+        """Yield each chain and its residues' states after the pre-trained model's last layer: (residue, feature).
+
+        `keep`: remember them for the next call, as long as they take less than a gibibyte.
+        """
         encoder = self.encoder
-        for batch in length_batches(sequences, encoder):
-            chosen = [sequences[i] for i in batch]
+        yield from ((sequence, self._final[sequence]) for sequence in sequences if sequence in self._final)
+        missing = [sequence for sequence in sequences if sequence not in self._final]
+        for batch in length_batches(missing, encoder):
+            chosen = [missing[i] for i in batch]
             states = self.batch(chosen)
-            with torch.inference_mode(), autocast(encoder.device):
+            with torch.inference_mode(), encoder.autocast():
                 last = encoder.run_layers(states.hidden, states.mask, start=self.split, stop=encoder.layer_count)
             for sequence, hidden, seen in zip(chosen, last.float().cpu(), states.seen, strict=True):
-                yield sequence, hidden[FIRST_RESIDUE : FIRST_RESIDUE + seen]
+                residues = hidden[FIRST_RESIDUE : FIRST_RESIDUE + seen].clone()
+                if keep and self._final_bytes + residues.nbytes <= _KEPT_BYTES:
+                    self._final[sequence] = residues
+                    self._final_bytes += residues.nbytes
+                yield sequence, residues
 
 
 def tokens(encoder: Encoder, sequences: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -102,10 +115,9 @@ def tokens(encoder: Encoder, sequences: Sequence[str]) -> tuple[Tensor, Tensor]:
 def length_batches(sequences: Sequence[str], encoder: Encoder) -> list[list[int]]:
     """Return indices of `sequences` in batches that fit the device's token budget."""
     lengths = [min(len(s), encoder.max_length) + SPECIAL_TOKENS for s in sequences]
-    budget = _TOKEN_BUDGET.get(encoder.device.type, _TOKEN_BUDGET["cpu"])
-    return [batch.tolist() for batch in inference_batches(lengths, budget)]
+    return [batch.tolist() for batch in inference_batches(lengths, token_budget(encoder))]
 
 
-def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Return the context a forward pass runs in: bf16 on a GPU, plain float32 on a CPU."""
-    return torch.autocast("cuda", dtype=torch.bfloat16) if device.type == "cuda" else nullcontext()
+def token_budget(encoder: Encoder) -> int:
+    """Return how many tokens, padding included, one forward pass takes on the encoder's device."""
+    return _TOKEN_BUDGET.get(encoder.device.type, _TOKEN_BUDGET["cpu"])

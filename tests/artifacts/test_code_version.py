@@ -175,7 +175,83 @@ def test_the_closure_of_several_modules_is_the_union_in_sorted_order():
 
 def test_the_reader_of_benchmarks_depends_on_schema_and_key_grammar_not_on_errors():
     assert set(code_of(["ab_assets.benchmarks.reading"])) == {
-        "ab_assets.benchmarks.keys",
         "ab_assets.benchmarks.reading",
         "ab_assets.benchmarks.schema",
+        "ab_assets.keys",
     }
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("raise Split(n)", "raise Split(n + 1)"),
+        ('raise Rejected(column=name, what="a")', 'raise Rejected(column=other, what="a")'),
+        ('raise Rejected("a", TABLE["x"])', 'raise Rejected("a", TABLE["y"])'),
+        ('raise refused("a")', 'raise refused("b")'),
+        ('raise Split("a") from a', 'raise Split("a") from b'),
+        ("raise Split()", 'raise Split("a")'),
+        ('assert x, "a"', 'assert y, "a"'),
+    ],
+)
+def test_what_an_exception_carries_besides_its_message_counts(old, new):
+    assert normalised_digest(old) != normalised_digest(new)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('raise Split("a", 1)', 'raise Split("b", 1)'),
+        ('raise errors.BadInput(what="a", where=f"{x}")', 'raise errors.BadInput(what=f"b {y}", where="c")'),
+        ('assert x, "a"', 'assert x, f"{x} is b"'),
+    ],
+)
+def test_the_words_of_errors_and_assertions_do_not_count(old, new):
+    assert normalised_digest(old) == normalised_digest(new)
+
+
+def test_relative_imports_count(closure):
+    found = closure({"start.py": "from . import b\nfrom .c import f", "b.py": "", "c.py": "def f(): return 1"})
+    assert set(found) == {"ab_assets.start", "ab_assets.b", "ab_assets.c"}
+
+
+def test_relative_imports_climb_from_where_they_stand(closure):
+    modules = {
+        "readers/__init__.py": "from .fasta import read",
+        "readers/fasta.py": "from ..tables import REJECTED\ndef read(): return 1",
+        "tables.py": "REJECTED = 1",
+    }
+    found = closure(modules, "ab_assets.readers")
+    assert set(found) == {"ab_assets.readers", "ab_assets.readers.fasta", "ab_assets.tables"}
+
+
+def test_modules_that_only_begin_like_the_error_tree_count(closure):
+    modules = {"start.py": "import ab_assets.climate\nimport ab_assets.errors_in_labels"}
+    found = closure(modules | {"climate.py": "", "errors_in_labels.py": ""})
+    assert {"ab_assets.climate", "ab_assets.errors_in_labels"} <= set(found)
+
+
+def test_another_release_reruns_nothing(closure):
+    modules = {"start.py": "from ab_assets import b", "b.py": ""}
+    old, new = (closure(modules | {"__init__.py": f'__version__ = "{release}"'}) for release in ("0.1.0", "0.2.0"))
+    assert old == new
+
+
+def test_a_package_whose_module_is_imported_counts_when_it_holds_code(closure):
+    modules = {"start.py": "import ab_assets.readers.fasta", "readers/fasta.py": ""}
+    assert "ab_assets.readers" in closure(modules | {"readers/__init__.py": "X = 1"})
+    assert "ab_assets.readers" not in closure(modules | {"readers/__init__.py": '"""Readers."""'})
+
+
+def test_a_running_process_keeps_the_code_version_of_the_code_it_loaded(closure, tmp_path):
+    before = closure({"start.py": "X = 1", "style.css": "a {}"})
+    [start] = tmp_path.rglob("start.py")
+    start.write_text("X = 2  # edited")
+    assert code_of(["ab_assets.start"]) == before
+
+
+def test_a_file_beside_the_code_counts_by_its_bytes(closure):
+    file = "ab_assets/reports/template.html"
+    modules = {"start.py": "", "reports/template.html": "<p>"}
+    before, after = closure(modules, file), closure(modules | {"reports/template.html": "<b>"}, file)
+    assert list(before) == list(after) == [file]
+    assert before != after

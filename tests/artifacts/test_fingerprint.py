@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import FrozenInstanceError, replace
+from types import MappingProxyType
 
 import pytest
 from hypothesis import given, settings
@@ -153,3 +154,44 @@ def test_a_long_value_is_shortened_in_words():
 @given(st.dictionaries(NAMES, st.integers(), max_size=4), st.dictionaries(NAMES, st.integers(), max_size=4))
 def test_differences_are_empty_exactly_when_the_numbers_asked_are_equal(old, new):
     assert (differences({"parameters": old}, {"parameters": new}) == []) == (old == new)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({}, {"vl": None}),
+        ({"vl": None}, {}),
+        ({"a": 0}, {"a": 0.0}),
+        ({"a": 1}, {"a": True}),
+        ({"a": {"b": 1}}, {"a.b": 1}),
+        ({"a": {}}, {}),
+        ({}, {"": 0}),
+    ],
+)
+def test_questions_with_other_fingerprints_have_differences(old, new):
+    before, after = Question("split", parameters=old), Question("split", parameters=new)
+    assert before.fingerprint != after.fingerprint
+    assert differences(before.as_dict(), after.as_dict())
+
+
+@settings(deadline=None)
+@given(st.dictionaries(NAMES, JSON, max_size=3), st.dictionaries(NAMES, JSON, max_size=3))
+def test_differences_are_empty_exactly_when_the_fingerprints_are_equal(old, new):
+    before, after = Question("split", parameters=old), Question("split", parameters=new)
+    assert (differences(before.as_dict(), after.as_dict()) == []) == (before.fingerprint == after.fingerprint)
+
+
+def test_what_was_not_said_before_is_told_apart_from_none():
+    assert differences({"parameters": {}}, {"parameters": {"vl": None}}) == ["parameter vl is new: nothing -> null"]
+
+
+def test_another_asset_is_another_question():
+    assert differences(QUESTION.as_dict(), replace(QUESTION, asset="report").as_dict()) != []
+
+
+def test_a_question_may_hold_read_only_mappings():
+    inputs = MappingProxyType({"raw_dataset": "aa"})
+    nested = {"identity": MappingProxyType({"vh": 0.9})}
+    question = Question("split", inputs=inputs, parameters=MappingProxyType(nested))
+    plain = Question("split", inputs=dict(inputs), parameters={"identity": {"vh": 0.9}})
+    assert (question.fingerprint, question.as_dict()) == (plain.fingerprint, plain.as_dict())

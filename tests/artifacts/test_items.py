@@ -102,3 +102,29 @@ def test_every_sequence_has_its_own_name(sequences):
     digests = {sequence_digest(sequence) for sequence in sequences}
     assert len(digests) == len(sequences)
     assert all(len(digest) == 32 for digest in digests)
+
+
+def test_a_changed_byte_of_a_vector_is_never_read(items):
+    kept = {f"S{index}": np.arange(64, dtype=np.float32) + index for index in range(50)}
+    items.put(kept)
+    [segment] = items.folder.iterdir()
+    content = segment.read_bytes()
+    for place in range(100, len(content), 997):
+        segment.write_bytes(content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :])
+        assert items.get(kept) == {}
+        assert not segment.exists()
+    items.put(kept)
+    assert set(items.get(kept)) == set(kept)
+
+
+def test_a_damaged_segment_does_not_hide_the_others(items):
+    items.put({"EVQL": np.ones(3, np.float32)})
+    (items.folder / f"{'0' * 64}.parquet").write_bytes(b"PAR1 something else")
+    assert set(items.get(["EVQL"])) == {"EVQL"}
+    assert len(list(items.folder.iterdir())) == 1
+
+
+def test_vectors_may_be_changed_by_their_reader(items):
+    items.put({"EVQL": np.ones(3, np.float32)})
+    items.get(["EVQL"])["EVQL"][0] = 2
+    assert items.get(["EVQL"])["EVQL"].tolist() == [1, 1, 1]

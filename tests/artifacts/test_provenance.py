@@ -83,3 +83,17 @@ def test_provenance_is_json_and_holds_nothing_else_of_the_environment(monkeypatc
     text = json.dumps(provenance())
     assert "registry/ab-assets@sha256:0f" in text
     assert "hf_not_to_be_published" not in text
+
+
+def test_code_that_git_does_not_know_is_a_change(checkout):
+    (checkout / "ab_assets").mkdir()
+    (checkout / "notes.txt").write_text("not code")
+    assert git_revision() == head(checkout)
+    (checkout / "ab_assets" / "new.py").write_text("X = 1\n")
+    assert git_revision() == f"{head(checkout)}+changes"
+
+
+def test_a_checkout_whose_state_cannot_be_told_is_not_called_clean(checkout, monkeypatch):
+    ask = provenance_module._git
+    monkeypatch.setattr(provenance_module, "_git", lambda *words: None if words[0] == "status" else ask(*words))
+    assert git_revision() == f"{head(checkout)}+changes"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
+from ab_assets.artifacts import store as store_module
 from ab_assets.artifacts.fingerprint import Question
 from ab_assets.artifacts.publication import publish_once
-from ab_assets.artifacts.store import ArtifactStore, Ref
+from ab_assets.artifacts.store import MANIFEST, ArtifactStore, Ref
 
 REF = Ref("split", "covid")
 QUESTION = Question("split", inputs={"curated_dataset": "aa"}, parameters={"folds": 4})
@@ -208,3 +211,73 @@ def test_an_answer_made_without_showing_it_leaves_the_partition_as_it_was(store)
     assert outcome.artifact.document("answer") == "kept apart"
     assert publish_once(store, REF, other, writes("never written"), show=False).reused
     assert shown(store) == "shown"
+
+
+def test_writers_of_one_answer_at_once_leave_one_object(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, "provenance", dict)
+    for attempt in range(15):
+        store, together = ArtifactStore(tmp_path / str(attempt)), threading.Barrier(4)
+
+        def write(index, store=store, together=together):
+            return publish_once(store, REF, QUESTION, lambda draft: (draft.document("answer", 1), together.wait()))
+
+        with ThreadPoolExecutor(4) as pool:
+            assert len({outcome.artifact.folder for outcome in pool.map(write, range(4))}) == 1
+        assert not (store.root / "damaged").exists()
+
+
+def test_writers_that_mend_one_answer_at_once_leave_it_whole(store):
+    artifact = publish_once(store, REF, QUESTION, writes("abc")).artifact
+    (artifact.folder / "answer.json").write_text('"abd"\n')
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: publish_once(store, REF, QUESTION, writes("abc"), force=True), range(4)))
+    assert shown(store) == "abc"
+    assert len(list((store.root / "damaged").rglob(MANIFEST))) == 1
+
+
+def test_force_mends_a_file_that_was_changed_in_its_size(store):
+    artifact = publish_once(store, REF, QUESTION, writes("abc")).artifact
+    (artifact.folder / "answer.json").write_text('"abd"\n')
+    publish_once(store, REF, QUESTION, writes("abc"), force=True)
+    assert shown(store) == "abc"
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"null", b"\xff\xfe", b'{"fingerprint":'])
+@pytest.mark.parametrize("force", [False, True])
+def test_an_answer_with_a_broken_manifest_is_made_again(store, content, force):
+    artifact = publish_once(store, REF, QUESTION, writes("abc")).artifact
+    (artifact.folder / MANIFEST).write_bytes(content)
+    assert not publish_once(store, REF, QUESTION, writes("abc"), force=force).reused
+    assert shown(store) == "abc"
+
+
+def test_a_broken_pointer_is_set_again_without_work(store):
+    publish_once(store, REF, QUESTION, writes("abc"))
+    (store.root / "current/split/covid.json").write_text("{")
+    assert publish_once(store, REF, QUESTION, writes("never written")).reused
+    assert shown(store) == "abc"
+
+
+def test_one_broken_object_does_not_hide_the_others(store):
+    broken = publish_once(store, REF, QUESTION, writes("a")).artifact
+    publish_once(store, REF, QUESTION, writes("b"), force=True)
+    (broken.folder / MANIFEST).write_text("{")
+    found = store.find("split", QUESTION.fingerprint)
+    assert found is not None
+    assert found.document("answer") == "b"
+
+
+def test_the_answer_forced_last_is_the_one_that_stays(store):
+    for text in ("A", "B", "A"):
+        publish_once(store, REF, QUESTION, writes(text), force=True)
+    publish_once(store, REF, QUESTION, writes("never written"))
+    assert shown(store) == "A"
+
+
+@pytest.mark.parametrize("texts", list(itertools.permutations("ABC")))
+def test_the_newest_answer_is_taken_within_one_second_too(store, texts):
+    for text in texts:
+        publish_once(store, REF, QUESTION, writes(text), force=True)
+    other = Ref("split", "other")
+    publish_once(store, other, QUESTION, writes("never written"))
+    assert shown(store, other) == texts[-1]

@@ -12,7 +12,7 @@ import pytest
 
 from ab_assets.artifacts.fingerprint import Question, digest_of, file_digest
 from ab_assets.artifacts.store import MANIFEST, ArtifactStore, Ref
-from ab_assets.errors import CorruptArtifactError, MissingArtifactError
+from ab_assets.errors import BadInputError, CorruptArtifactError, MissingArtifactError
 
 REF = Ref("split", "covid")
 QUESTION = Question("split", parameters={"folds": 4})
@@ -89,11 +89,13 @@ def test_only_files_of_the_manifest_are_handed_out(store, name):
         publish(store).path(f"{name}.json")
 
 
-@pytest.mark.parametrize("content", ["", "{", '{"digest": "ab'])
+@pytest.mark.parametrize("content", ["", "{", '{"digest": "ab', "{}", "[]", "null", "\udcff\udcfe", "[" * 100_000])
 def test_a_manifest_cut_short_is_refused(store, content):
-    (publish(store).folder / MANIFEST).write_text(content)
+    (publish(store).folder / MANIFEST).write_text(content, errors="surrogateescape")
     with pytest.raises(CorruptArtifactError, match="manifest"):
         store.current(REF)
+    assert (store.find("split", QUESTION.fingerprint), store.objects()) == (None, [])
+    assert [problem.what for problem in store.unreadable()] == ["the manifest is not one that was published"]
 
 
 def test_a_folder_without_manifest_is_no_artifact(store):
@@ -145,7 +147,7 @@ def test_find_takes_the_newest_of_several_answers(store, older):
     answers = [publish(store, value=value) for value in (0, 1)]
     path = answers[older].folder / MANIFEST
     manifest = json.loads(path.read_text())
-    manifest["made"]["at"] = "1999-12-31T23:59:59Z"
+    manifest["made"]["at_ns"] = 0
     path.write_text(json.dumps(manifest))
     found = store.find("split", QUESTION.fingerprint)
     assert found is not None
@@ -302,3 +304,102 @@ def test_a_document_that_is_no_json_is_refused(store):
 )
 def test_a_partition_is_said_as_asset_and_key(ref, text):
     assert str(ref) == text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda manifest: manifest | {"format": 2},
+        lambda manifest: manifest | {"question": {}},
+        lambda manifest: manifest | {"fingerprint": "0" * 64},
+        lambda manifest: manifest | {"files": {}},
+        lambda manifest: manifest | {"made": {}},
+    ],
+)
+def test_a_manifest_that_contradicts_itself_is_refused(store, change):
+    path = publish(store).folder / MANIFEST
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(CorruptArtifactError, match="manifest"):
+        store.current(REF)
+
+
+def test_a_manifest_edited_with_its_file_is_refused(store):
+    artifact = publish(store)
+    flip_a_bit(artifact.folder / "summary.json")
+    manifest = json.loads((artifact.folder / MANIFEST).read_text())
+    manifest["files"]["summary.json"]["sha256"] = file_digest(artifact.folder / "summary.json")
+    (artifact.folder / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(CorruptArtifactError):
+        store.require(REF)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"object": 3}', '{"object": 3, "digest": "0"}', "\udcff"])
+def test_a_broken_pointer_is_refused_as_corrupt(store, content):
+    publish(store)
+    (store.root / "current/split/covid.json").write_text(content, errors="surrogateescape")
+    with pytest.raises(CorruptArtifactError, match=r"pointer.*Remove it\. Run: ab-assets materialize covid"):
+        store.current(REF)
+
+
+def test_a_pointer_to_another_answer_than_it_names_is_refused(store):
+    shown, other = publish(store, value=0), publish(store, value=1)
+    pointer = store.root / "current/split/covid.json"
+    pointer.write_text(pointer.read_text().replace(other.folder.name, shown.folder.name))
+    with pytest.raises(CorruptArtifactError, match="not the one that this partition points to"):
+        store.current(REF)
+
+
+def test_a_subfolder_that_is_none_is_refused(store):
+    with pytest.raises(CorruptArtifactError, match="no such folder"):
+        publish(store).subfolder("fit-1")
+
+
+@pytest.mark.parametrize("key", ["../../../evil", "/etc/evil", "a/b", ""])
+def test_the_store_refuses_hostile_keys(key):
+    for parts in (("split", key), ("predictions", "covid", key), (key, "covid")):
+        with pytest.raises(BadInputError, match="this is no"):
+            Ref(*parts)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/outside", "a/../../outside", "", "manifest.json"])
+def test_a_draft_writes_inside_itself_and_not_the_manifest(store, name):
+    with store.draft() as draft, pytest.raises(BadInputError, match="no file of this name"):
+        draft.path(name)
+
+
+def test_a_benchmark_named_like_a_file_is_one_partition(store):
+    ref = Ref("predictions", "x.json", "m")
+    publish(store, ref)
+    assert store.partitions() == [ref]
+
+
+def test_a_file_that_no_partition_can_have_is_no_partition(store):
+    publish(store)
+    (store.root / "current/split/Copy of covid.json").write_text("{}")
+    assert store.partitions() == [REF]
+
+
+def test_every_folder_on_the_way_to_a_result_is_synced(store, monkeypatch):
+    synced, sync = set(), os.fsync
+
+    def record(handle):
+        synced.add(os.fstat(handle).st_ino)
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", record)
+    artifact = publish(store)
+    folders = [artifact.folder, artifact.folder / "fit-0", artifact.folder.parent, store.root / "objects", store.root]
+    folders += [store.root / "current", store.root / "current" / "split"]
+    assert {folder.stat().st_ino for folder in folders} <= synced
+
+
+def test_what_a_killed_process_left_behind_is_swept_after_a_week(store):
+    for name, age in (("dead", 8 * 86400), ("busy", 6 * 86400)):
+        folder = store.root / "staging" / name
+        folder.mkdir(parents=True)
+        (folder / "weights.bin").write_bytes(b"")
+        for path in (folder / "weights.bin", folder):
+            os.utime(path, times=(path.stat().st_mtime - age,) * 2)
+    with store.draft():
+        assert not (store.root / "staging" / "dead").exists()
+        assert (store.root / "staging" / "busy").exists()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ab_assets.benchmarks.reading import FILE_NAME, line_of, nearest_name, read_benchmark
+from ab_assets.benchmarks.reading import FILE_NAME, line_of, name_of, nearest_name, read_benchmark
 from ab_assets.errors import InvalidBenchmarkError, UnknownNameError
 
 MINIMAL = 'task = "antigen-specificity"\n[source]\nfiles = ["antibodies.csv"]\n'
@@ -198,3 +198,85 @@ def test_nearest_name_prefers_the_nearest_over_a_list():
     known = ["antiberty", "esm2-8m", "esm2-650m"]
     assert nearest_name("esm2_8m", known) == "Did you mean 'esm2-8m'?"
     assert nearest_name("zzz", known) == "Known: antiberty, esm2-650m, esm2-8m."
+
+
+@pytest.fixture
+def refused(tmp_path):
+    """Return a function that returns the problems of a benchmark.toml of these bytes."""
+
+    def problems_of(content):
+        (tmp_path / FILE_NAME).write_bytes(content)
+        with pytest.raises(InvalidBenchmarkError) as caught:
+            read_benchmark(tmp_path, name="covid")
+        return caught.value.problems
+
+    return problems_of
+
+
+def test_a_name_in_the_file_does_not_hide_other_problems(refused):
+    found = refused(b'name = "x"\ncolour = 1\n')
+    assert [problem.what for problem in found] == [
+        "unknown key 'name'",
+        "the key 'task' is missing",
+        "the key 'source' is missing",
+        "unknown key 'colour'",
+    ]
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbf" + MINIMAL.encode(), MINIMAL.replace("\n", "\r\n").encode()])
+def test_what_editors_put_around_lines_is_no_syntax_error(tmp_path, content):
+    (tmp_path / FILE_NAME).write_bytes(content)
+    assert read_benchmark(tmp_path, name="covid").source.files == ("antibodies.csv",)
+
+
+def test_bytes_that_are_no_utf8_are_refused_not_replaced(refused):
+    [problem] = refused(MINIMAL.encode() + b'title = "\xe9"\n')
+    assert (problem.what, problem.where) == ("this is not UTF-8 text", f"{FILE_NAME}:4")
+
+
+@pytest.mark.parametrize("content", [b"a = " + b"[" * 5000, b"a = " + b"1" * 5000])
+def test_what_the_parser_gives_up_on_is_refused_in_words(refused, content):
+    [problem] = refused(content)
+    assert problem.what.startswith("this is not TOML")
+
+
+@pytest.mark.parametrize("number", ["inf", "1e400", "nan"])
+def test_what_is_no_finite_number_is_refused(refused, number):
+    [problem] = refused(f"{MINIMAL}[training]\nweight_decay = {number}\n".encode())
+    assert problem.where == f"{FILE_NAME}:5"
+
+
+def test_a_baseline_of_the_other_task_is_told_at_its_table(refused):
+    [problem] = refused(f'{MINIMAL}[evaluation]\nprimary_baseline = "windowed-forest"\n'.encode())
+    assert problem.where == f"{FILE_NAME}:4"
+    assert "it has: kmer-logistic, nearest-neighbour" in problem.what
+
+
+def test_a_linked_folder_has_the_name_it_is_called_by(tmp_path, monkeypatch):
+    (tmp_path / "v1").mkdir()
+    (tmp_path / "covid").symlink_to(tmp_path / "v1")
+    monkeypatch.chdir(tmp_path / "v1")
+    folder = type(tmp_path)
+    assert name_of(tmp_path / "covid") == "covid"
+    assert (name_of(folder()), name_of(folder("../covid")), name_of(folder(".."))) == ("v1", "covid", tmp_path.name)
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "line"),
+    [
+        ('task = "a"\n\nsplit.policy = "x"\n', ("split", "policy"), 3),
+        ('task = "a"\n\nsplit.policy = "x"\n', ("split",), 3),
+        ('description = """\n[split]\npolicy = 1\n"""\n[split]\npolicy = "x"\n', ("split", "policy"), 6),
+        ("[source]\nfiles = [ # two\n  'a',\n\n  'b',\n]\nlicence = 1\n", ("source", "licence"), 7),
+        ('[[source.download]]\nfile = "a"\n[[source.download]]\nfile = 1\n', ("source", "download", 1, "file"), 4),
+        ('[[source.download]]\nfile = "a"\n[[source.download]]\nfile = 1\n', ("source", "download", 0, "file"), 2),
+        ("[[a]]\n[[a.b]]\ny = 1\n[[a]]\n[[a.b]]\ny = 2\n[a.c]\nz = 3\n", ("a", 1, "b", 0, "y"), 6),
+        ("[[a]]\n[[a.b]]\ny = 1\n[[a]]\n[[a.b]]\ny = 2\n[a.c]\nz = 3\n", ("a", 1, "c", "z"), 8),
+        ('[split]\nfolds = 3\n"po licy" = 1\n', ("split", "po licy"), 3),
+        ('["sp.lit"]\nfolds = 3\n[sp.lit]\nfolds = 1\n', ("sp", "lit", "folds"), 4),
+        ("\ufeffa = 1\r\nb = 2\r\n", ("b",), 2),
+        ("a = 'one\u2028line'\nb = 2\n", ("b",), 2),
+    ],
+)
+def test_line_of_understands_what_toml_allows(text, path, line):
+    assert line_of(text, path) == line

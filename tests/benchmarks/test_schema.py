@@ -145,3 +145,67 @@ def test_a_benchmark_written_as_json_reads_back_as_itself():
         chains="HL", split={"folds": 5, "seeds": [1, 2], "identity": {"vl": 0.9}}, columns={"positive": ["1"]}
     )
     assert Benchmark.model_validate(json.loads(original.model_dump_json())) == original
+
+
+@pytest.mark.parametrize("field", ["files", "test_files", "parts", "candidates", "download"])
+@pytest.mark.parametrize("path", ["/etc/passwd", "../other/secret.csv", "a/../../x.csv", "", "a\\b.csv", "x.csv\x00"])
+def test_files_of_a_benchmark_lie_in_its_folder(field, path):
+    parts = {
+        "files": {"source": {"files": [path]}},
+        "download": {"source": {"files": ["a.csv"], "download": [{"file": path, "sha256": "0" * 64}]}},
+        "test_files": {"split": {"test_files": [path]}},
+        "parts": {"split": {"parts": {"test": [path]}}},
+        "candidates": {"candidates": {"files": [path]}},
+    }
+    with pytest.raises(ValidationError, match="is no file of the benchmark's folder"):
+        benchmark(**parts[field])
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"models": ["antiberty", "antiberty"]},
+        {"split": {"seeds": [1, 1]}},
+        {"source": {"files": ["a.csv", "a.csv"]}},
+        {"candidates": {"files": ["a.csv", "b.csv", "a.csv"]}},
+    ],
+)
+def test_what_is_listed_twice_is_refused(parts):
+    with pytest.raises(ValidationError, match="is listed twice"):
+        benchmark(**parts)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"split": {"folds": "4"}},
+        {"split": {"folds": True}},
+        {"split": {"seeds": [True]}},
+        {"split": {"max_removed": True}},
+        {"split": {"identity": {"vh": True}}},
+        {"retired": 1},
+        {"title": 1},
+    ],
+)
+def test_values_of_another_type_are_refused_not_converted(parts):
+    with pytest.raises(ValidationError) as caught:
+        benchmark(**parts)
+    assert len(caught.value.errors()) == 1
+
+
+def test_a_model_is_named_by_the_key_grammar():
+    with pytest.raises(ValidationError, match=r"'\.\./x' is no model name"):
+        benchmark(models=["../x"])
+
+
+@pytest.mark.parametrize(
+    ("task", "baseline"), [("antigen-specificity", "windowed-forest"), ("paratope", "kmer-logistic")]
+)
+def test_a_primary_baseline_belongs_to_the_task(task, baseline):
+    with pytest.raises(ValidationError, match="is not for this task"):
+        benchmark(task=task, evaluation={"primary_baseline": baseline})
+
+
+def test_labels_written_as_truth_values_are_written_as_in_toml():
+    columns = benchmark(columns={"positive": [True], "negative": [False]}).columns
+    assert (columns.positive, columns.negative) == (("true",), ("false",))

@@ -99,5 +99,5 @@ def test_a_damaged_cache_is_named(tmp_path, content):
         connection.close()
     else:
         cache.write_bytes(content)
-    with pytest.raises(CorruptArtifactError, match=r"cache\.sqlite.*Delete this file"):
+    with pytest.raises(CorruptArtifactError, match=r"cache\.sqlite.*delete this file"):
         AnarciiNumbering(cache).number(["EVQL"])

@@ -117,7 +117,6 @@ def test_batch_size_and_order_do_not_change_a_logit(data, budget, monkeypatch):
     recipe = Recipe(**FAST)
     model, frozen = started(data, recipe)
     usual = {(e.row_id, e.chain): one for e, one in loop.predict_logits(model, data.validation, frozen)}
-    monkeypatch.setattr(loop, "_TOKENS_PER_PASS", budget)
     monkeypatch.setattr(trunk, "_TOKEN_BUDGET", {"cpu": budget})
     frozen = trunk.FrozenTrunk(frozen.encoder, frozen.split)
     for example, logits in loop.predict_logits(model, data.validation[::-1], frozen):

@@ -41,6 +41,17 @@ def test_final_states_are_those_of_the_whole_model(encoder):
         torch.testing.assert_close(states, whole[0, 1:-1].detach(), atol=1e-5, rtol=0)
 
 
+def test_last_states_are_kept_only_when_asked_and_while_they_fit(encoder, monkeypatch):
+    trunk = FrozenTrunk(encoder, 1)
+    first = dict(trunk.final_states(CHAINS, keep=True))
+    again = dict(trunk.final_states(CHAINS[::-1]))
+    assert all(again[chain] is first[chain] for chain in CHAINS)
+    monkeypatch.setattr("ab_assets.training.trunk._KEPT_BYTES", 0)
+    full = FrozenTrunk(encoder, 1)
+    one, other = (dict(full.final_states(CHAINS, keep=True)) for _ in range(2))
+    assert all(one[chain] is not other[chain] and torch.equal(one[chain], other[chain]) for chain in CHAINS)
+
+
 def test_progress_counts_chains(encoder):
     said = []
     FrozenTrunk(encoder, 1, progress=lambda *what: said.append(what)).ensure(CHAINS)

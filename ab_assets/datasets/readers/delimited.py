@@ -94,8 +94,5 @@ def _read(records: Iterator[list[str]], *, file: str, wanted: Collection[str]) -
             expected=f"{len(header)}",
             hint="The file may be truncated, or a cell may hold the separator without quotation marks.",
         )
-    columns = {header[place]: column for place, column in zip(places, cells, strict=True)}
-    frame = pl.DataFrame({"row": rows}, schema={"row": pl.Int64})
-    return RawTable(
-        header, frame.with_columns(pl.Series(name, text, dtype=pl.String) for name, text in columns.items())
-    )
+    columns = {header[place]: pl.Series(column, dtype=pl.String) for place, column in zip(places, cells, strict=True)}
+    return RawTable(header, pl.Series(rows, dtype=pl.Int64), columns)

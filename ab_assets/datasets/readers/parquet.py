@@ -36,9 +36,8 @@ def read_parquet(path: Path, *, file: str, wanted: Collection[str]) -> RawTable:
             found=str(error).split("\n", 1)[0][:120],
             hint="Copy or download it again.",
         ) from error
-    columns = [_as_text(table.column(name), name, file=file) for name in names]
-    frame = pl.DataFrame(dict(zip(names, columns, strict=True)), height=table.num_rows)
-    return RawTable(header, frame.select(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("row"), *names))
+    columns = {name: _as_text(table.column(name), name, file=file) for name in names}
+    return RawTable(header, pl.int_range(1, table.num_rows + 1, dtype=pl.Int64, eager=True), columns)
 
 
 def _as_text(column: Any, name: str, *, file: str) -> pl.Series:  # noqa: ANN401 - pyarrow carries no types

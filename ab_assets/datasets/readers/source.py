@@ -76,10 +76,14 @@ class SourceTable:
 
 @dataclass(frozen=True, slots=True)
 class RawTable:
-    """One file: the names in its header, and `row` with those of the wanted columns that it has."""
+    """One file: the names in its header, the number of each row, and those of the wanted columns that it has.
+
+    Columns are as long as `rows`, of text or of lists of text.
+    """
 
     header: tuple[str, ...]
-    frame: pl.DataFrame
+    rows: pl.Series
+    columns: Mapping[str, pl.Series]
 
 
 def declared_columns(benchmark: Benchmark) -> dict[str, str]:
@@ -178,16 +182,15 @@ def canonical_part(column: str) -> pl.Expr:
 
 def standardise(raw: RawTable, columns: Mapping[str, str]) -> pl.DataFrame:
     """Return `row` and one column per field of `columns`: text trimmed and null where empty, lists as they are."""
-    expressions = []
-    for field, column in columns.items():
-        if column not in raw.frame.columns:
-            expressions.append(pl.lit(None, dtype=pl.String).alias(field))
-        elif raw.frame.schema[column] == pl.String:
-            text = pl.col(column).str.strip_chars()
-            expressions.append(pl.when(text != "").then(text).alias(field))
-        else:
-            expressions.append(pl.col(column).alias(field))
-    return raw.frame.select("row", *expressions)
+    found = [raw.columns[column].alias(field) for field, column in columns.items() if column in raw.columns]
+    missing = [field for field, column in columns.items() if column not in raw.columns]
+    frame = pl.DataFrame({"row": raw.rows}).with_columns(*found, pl.lit(None, dtype=pl.String).alias("none"))
+    text = [series.name for series in found if series.dtype == pl.String]
+    trimmed = {field: pl.col(field).str.strip_chars() for field in text}
+    return frame.with_columns(
+        *(pl.when(value != "").then(value).alias(field) for field, value in trimmed.items()),
+        *(pl.col("none").alias(field) for field in missing),
+    ).select("row", *columns)
 
 
 def _missing_hint(column: str, header: Sequence[str]) -> str:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ab_assets.errors import BadInputError, FitFailedError
-from ab_assets.evaluation.baselines.fitting import Baseline, FitItems, antibody_items, relabelled, residue_items
+from ab_assets.evaluation.baselines.fitting import fit_items, relabelled
+from ab_assets.evaluation.baselines.majority import majority
+from ab_assets.evaluation.baselines.position_frequency import position_frequency
 from ab_assets.progress import Progress, silent
 from ab_assets.tables import PREDICTIONS, conform
 
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ab_assets.benchmarks.schema import Benchmark, Task
+    from ab_assets.evaluation.baselines.fitting import Baseline, FitItems, Scores
 
 SHUFFLED = "-shuffled"
+ITEM = ("row_id", "chain", "residue", "position", "label")
 
 METHODS: Mapping[Task, tuple[str, ...]] = {
     "antigen-specificity": ("majority", "kmer-logistic", "nearest-neighbour"),
@@ -34,42 +37,63 @@ def baseline_predictions(
     workers: int = 1,
     progress: Progress = silent,
 ) -> pl.DataFrame:
-    """Return PREDICTIONS of every baseline of the task for validation and test rows, sorted.
+    """Return PREDICTIONS of every baseline of the task for the validation and test rows of each fit.
 
     `rows`: CURATED, selected and labelled. `roles`: ROLES. Each baseline is fitted on the training rows of each fit,
     and what it can choose is chosen on the validation rows. The primary baseline is also trained and tuned on
     `shuffled_labels` (SHUFFLED_LABELS), as "<baseline>-shuffled". `seed` decides what is random and is the seed that
     the table names; `workers` threads change nothing but the time.
 
-    Raises BadInputError when the primary baseline is none of the task's, FitFailedError when a fit has no training,
-    validation or test row, or trains on one class.
+    Raises FitFailedError when a fit has no training, validation or test item, or trains on one class.
     """
-    names = METHODS[benchmark.task]
-    primary = benchmark.primary_baseline
-    if primary not in names:
-        raise BadInputError(
-            what="the primary baseline does not belong to this task",
-            where=f"{benchmark.name}/benchmark.toml: evaluation.primary_baseline",
-            found=primary,
-            expected=" or ".join(names),
-        )
-    items_of = residue_items if benchmark.task == "paratope" else antibody_items
-    true_items = items_of(rows, benchmark.chain_names)
-    fits = sorted(roles["fit"].unique().to_list())
+    methods = METHODS[benchmark.task]
+    control = benchmark.primary_baseline + SHUFFLED
+    fits = roles["fit"].unique().sort().to_list()
+    steps = len(fits) * (len(methods) + 1)
     parts: list[pl.DataFrame] = []
-    total = len(fits) * (len(names) + 1)
     for fit in fits:
-        shuffled = relabelled(rows, shuffled_labels.filter(pl.col("fit") == fit))
-        true = _fit_items(true_items, roles, fit, benchmark.chain_names)
-        control = _fit_items(items_of(shuffled, benchmark.chain_names), roles, fit, benchmark.chain_names)
-        for method, items in (*((name, true) for name in names), (primary + SHUFFLED, control)):
-            progress(f"{method}, fit {fit}", len(parts) // 2, total)
-            scores = _baseline(method.removesuffix(SHUFFLED))(items, seed=seed, workers=workers)
-            parts += [
-                true_part.with_columns(
-                    pl.Series("score", values, dtype=pl.Float64), method=pl.lit(method), fit=fit, role=pl.lit(role)
-                )
-                for role, true_part, values in zip(("validation", "test"), (true.validation, true.test), scores, strict=True)
-            ]
-    progress("baselines", total, total)
-    return _table(parts, seed)
+        chosen = roles.filter(pl.col("fit") == fit)
+        true = fit_items(rows, chosen, benchmark, seed=seed, workers=workers)
+        permuted = relabelled(rows, shuffled_labels.filter(pl.col("fit") == fit))
+        shuffled = fit_items(permuted, chosen, benchmark, seed=seed, workers=workers)
+        for method, items in (*((method, true) for method in methods), (control, shuffled)):
+            progress(f"{method}, fit {fit}", len(parts), steps)
+            scores = _baseline(method.removesuffix(SHUFFLED))(items)
+            parts.append(_part(true, scores, method=method, fit=fit, seed=seed))
+    progress("baselines", steps, steps)
+    return pl.concat(parts)
+
+
+def _baseline(method: str) -> Baseline:
+    # scikit-learn and rapidfuzz load only where a baseline is fitted
+    if method == "kmer-logistic":
+        from ab_assets.evaluation.baselines.kmer_logistic import kmer_logistic  # noqa: PLC0415
+
+        return kmer_logistic
+    if method == "nearest-neighbour":
+        from ab_assets.evaluation.baselines.nearest_neighbour import nearest_neighbour  # noqa: PLC0415
+
+        return nearest_neighbour
+    if method == "windowed-forest":
+        from ab_assets.evaluation.baselines.windowed_forest import windowed_forest  # noqa: PLC0415
+
+        return windowed_forest
+    return position_frequency if method == "position-frequency" else majority
+
+
+def _part(true: FitItems, scores: Scores, *, method: str, fit: int, seed: int) -> pl.DataFrame:
+    """Return PREDICTIONS of one method and fit; the labels are the true ones, whatever it was trained on."""
+    scored = [
+        conform(
+            part.select(item for item in ITEM if item in part.columns).with_columns(
+                pl.Series("score", values, dtype=pl.Float64),
+                method=pl.lit(method),
+                fit=pl.lit(fit),
+                seed=pl.lit(seed),
+                role=pl.lit(role),
+            ),
+            PREDICTIONS,
+        )
+        for role, part, values in zip(("validation", "test"), (true.validation, true.test), scores, strict=True)
+    ]
+    return pl.concat(scored)

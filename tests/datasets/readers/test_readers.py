@@ -37,6 +37,23 @@ def test_all_files_that_cannot_be_read_are_named_at_once(table_benchmark, write_
     assert read_as_far_as_possible(benchmark, tmp_path).source.rows["vh"].to_list() == ["EV"]
 
 
+def test_columns_may_be_called_like_our_own(table_benchmark, write_csv):
+    folder = write_csv("a.csv", ("file", "row", "antibody"), ("EV", "DI", "1"), ("QV", "", "0"))
+    names = {"vh": "file", "vl": "row", "label": "antibody", "sequence_id": "row"}
+    rows = read_source(table_benchmark(columns=names), folder).rows
+    assert rows.select("file", "row", "vh", "vl", "label").rows() == [
+        ("a.csv", 1, "EV", "DI", "1"),
+        ("a.csv", 2, "QV", None, "0"),
+    ]
+
+
+def test_all_columns_missing_leaves_rows_without_content(table_benchmark, write_csv):
+    folder = write_csv("a.csv", ("x", "y"), ("1", "2"), ("3", "4"))
+    reading = read_as_far_as_possible(table_benchmark(), folder)
+    assert len(reading.problems) == 3
+    assert reading.source.rows.select("row", "vh").rows() == [(1, None), (2, None)]
+
+
 def test_a_part_column_counts_in_published_splits_alone(table_benchmark, write_csv):
     folder = write_csv(
         "a.csv", (*HEADER, "set"), ("E", "D", "1", "Training"), ("Q", "D", "0", "val"), ("E", "D", "1", "?")

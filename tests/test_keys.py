@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ab_assets.benchmarks.keys import is_key, require_key
 from ab_assets.errors import BadInputError
+from ab_assets.keys import is_file_name, is_key, require_key
 
 HOSTILE = [
     "../x", "a/b", "..", ".", "", "a..b", ".hidden", "-rf", "_x", "/etc/passwd", "a\\b", "C:x", "a" * 64, "Covid",
@@ -51,3 +51,15 @@ def test_a_refusal_shows_what_was_found_without_control_characters():
     assert r"'a\x1b[31m\n'" in str(caught.value)
     assert "at most 63" in str(caught.value)
     assert "Rename the model." in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "parts/train 1.csv.gz", ".hidden", "..a", "roles[0]*", "ß.csv", "~/a.csv"])
+def test_files_of_a_folder_have_names(name):
+    assert is_file_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "/etc/passwd", "../a", "a/../../x", "a\\b", "a\x00", "a\n", "./a", "a//b", "a/", "//a"]
+)
+def test_what_leaves_a_folder_or_can_be_written_otherwise_is_no_file_name(name):
+    assert not is_file_name(name)

@@ -28,6 +28,5 @@ def export_csv(frame: pl.DataFrame) -> str:
     Lists become text joined by "|", since a spreadsheet may take ";" for the next cell.
     """
     safe = frame.select(_as_text(frame, name) for name in frame.columns)
-    headings = pl.DataFrame({"name": frame.columns}, schema={"name": pl.String}).select(_neutral(pl.col("name")))
-    safe.columns = headings["name"].to_list()
+    safe.columns = pl.DataFrame({"name": frame.columns}).select(name=_neutral(pl.col("name")))["name"].to_list()
     return safe.write_csv()

@@ -1,0 +1,140 @@
+"""baseline_predictions, model_metrics, candidate_predictions, metric_table."""
+
+import os
+from typing import Any
+
+import polars as pl
+from dagster import AssetExecutionContext, MaterializeResult, asset
+
+from ab_assets.artifacts.store import Artifact, Draft, Ref
+from ab_assets.datasets.selection import select_rows
+from ab_assets.evaluation.baselines import baseline_predictions as predict_baselines
+from ab_assets.evaluation.scores import Scored, score
+from ab_assets.evaluation.table import side_by_side, summary_of
+from ab_assets.evaluation.thresholds import thresholds
+from ab_assets.evaluation.units import resampling_units
+from ab_assets.exports import export_csv
+from ab_assets.partitions import grid_of
+from ab_assets.plan import missing_models
+from ab_assets.splits.certified import certified_roles
+from resources.compute import Reporting
+from resources.home import HomeResource, Making, Metadata, markdown, not_compared, preview
+from resources.specs import asset_arguments
+
+
+@asset(**asset_arguments("baseline_predictions"))
+def baseline_predictions(
+    context: AssetExecutionContext, config: Making, home: HomeResource, reporting: Reporting
+) -> MaterializeResult[Any]:
+    """The certificate is verified before anything is fitted."""
+    ref = Ref("baseline_predictions", context.partition_key)
+    benchmark = home.home.benchmark(ref.benchmark)
+
+    def build(draft: Draft) -> None:
+        rows = select_rows(home.artifact("curated_dataset", ref.benchmark).table("antibodies"), benchmark).rows
+        roles = certified_roles(home.artifact("split", ref.benchmark), rows, benchmark)
+        labels = home.artifact("shuffled_label_split", ref.benchmark).table("labels")
+        seed, progress = benchmark.split.seeds[0], reporting.progress(context.log)
+        table = predict_baselines(rows, roles, benchmark, labels, seed=seed, workers=_cpus(), progress=progress)
+        draft.table("predictions", table)
+        draft.metadata = {"methods": ", ".join(table["method"].unique(maintain_order=True)), "scores": table.height}
+
+    return home.make(ref, build, force=config.force)
+
+
+@asset(**asset_arguments("model_metrics"))
+def model_metrics(context: AssetExecutionContext, config: Making, home: HomeResource) -> MaterializeResult[Any]:
+    """Thresholds come from validation rows, scores from test rows."""
+    ref = Ref("model_metrics", *grid_of(context))
+    benchmark = home.home.benchmark(ref.benchmark)
+    if ref.model not in benchmark.models:
+        return not_compared(ref.asset, f"{ref.benchmark} does not list {ref.model}")
+
+    def build(draft: Draft) -> None:
+        predictions = home.artifact("predictions", ref.benchmark, ref.model).table("predictions")
+        scored, decided = _scored(home, ref, predictions)
+        draft.table("scores", scored.scores)
+        draft.table("resamples", scored.resamples)
+        draft.table("thresholds", decided)
+        draft.document("warnings", list(scored.warnings))
+        draft.metadata = {"methods": scored.scores["method"].n_unique(), "warnings": list(scored.warnings)}
+
+    return home.make(ref, build, _shown, force=config.force)
+
+
+@asset(**asset_arguments("candidate_predictions"))
+def candidate_predictions(
+    context: AssetExecutionContext, config: Making, home: HomeResource, reporting: Reporting
+) -> MaterializeResult[Any]:
+    """The files under [candidates] of benchmark.toml."""
+    ref = Ref("candidate_predictions", *grid_of(context))
+    benchmark, folder = home.home.benchmark(ref.benchmark), home.home.folder(ref.benchmark)
+    if ref.model is None or ref.model not in benchmark.models or not benchmark.candidates.files:
+        return not_compared(ref.asset, "benchmark.toml lists no candidates, or not this model")
+    model, progress = ref.model, reporting.progress(context.log)
+
+    def build(draft: Draft) -> None:
+        from ab_assets.candidates import score_candidates  # noqa: PLC0415 - the only asset here that runs a model
+
+        scored = [
+            score_candidates(home.home, benchmark, model, folder / name, progress)
+            for name in benchmark.candidates.files
+        ]
+        table, rejected = pl.concat([one.table for one in scored]), pl.concat([one.rejected for one in scored])
+        draft.table("candidates", table)
+        draft.table("rejected", rejected)
+        draft.path("candidates.csv").write_text(export_csv(table), encoding="utf-8")
+        outside = int(table["out_of_domain"].sum())
+        draft.metadata = {"candidates": table.height, "out_of_domain": outside, "rejected": rejected.height}
+
+    return home.make(ref, build, _candidates_shown, force=config.force)
+
+
+@asset(**asset_arguments("metric_table"))
+def metric_table(context: AssetExecutionContext, config: Making, home: HomeResource) -> MaterializeResult[Any]:
+    """Models whose results are missing or stale are left out and named."""
+    ref = Ref("metric_table", context.partition_key)
+    benchmark, missing = home.home.benchmark(ref.benchmark), missing_models(home.home, ref)
+
+    def build(draft: Draft) -> None:
+        predictions = home.artifact("baseline_predictions", ref.benchmark).table("predictions")
+        scored, decided = _scored(home, ref, predictions)
+        models = {
+            model: (artifact.table("scores"), artifact.table("resamples"))
+            for model in benchmark.models
+            if model not in missing and (artifact := home.artifact("model_metrics", ref.benchmark, model))
+        }
+        baselines = (scored.scores, scored.resamples)
+        table = side_by_side(baselines, models, primary_baseline=benchmark.primary_baseline)
+        draft.table("scores", table.scores)
+        draft.table("thresholds", decided)
+        draft.document("warnings", list(scored.warnings))
+        draft.table("comparisons", table.comparisons)
+        draft.document("missing", [f"{model}: {why}" for model, why in sorted(missing.items())])
+        draft.metadata = {"models": len(models), "missing_models": sorted(missing)}
+
+    return home.make(ref, build, _shown, force=config.force)
+
+
+def _scored(home: HomeResource, ref: Ref, predictions: pl.DataFrame) -> tuple[Scored, pl.DataFrame]:
+    """Return the scores of all methods in `predictions`, and the thresholds they were called at."""
+    benchmark = home.home.benchmark(ref.benchmark)
+    rows = select_rows(home.artifact("curated_dataset", ref.benchmark).table("antibodies"), benchmark).rows
+    units = resampling_units(rows, home.artifact("similarity_graph", ref.benchmark).table("nodes"))
+    decided = thresholds(predictions)
+    resamples = benchmark.evaluation.resamples
+    return score(predictions, decided, units, resamples=resamples, task=benchmark.task, workers=_cpus()), decided
+
+
+def _candidates_shown(artifact: Artifact) -> Metadata:
+    columns = ["sequence_id", "probability", "call", "nearest_identity", "out_of_domain"]
+    top = artifact.table("candidates").select(columns).sort("probability", descending=True, nulls_last=True).head(20)
+    return {"top": markdown(preview(top))}
+
+
+def _shown(artifact: Artifact) -> Metadata:
+    return {"metrics": markdown(preview(summary_of(artifact.table("scores")), width=40))}
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

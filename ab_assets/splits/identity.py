@@ -1,0 +1,222 @@
+"""The one definition of sequence identity, and exact all-pairs searches that skip only what cannot count.
+
+VH and VL: (L - d) / L, where d is the Levenshtein distance and L the length of the longer chain (rapidfuzz's normalised
+similarity, as one correctly rounded division, so that 108 equal of 120 meets a bound written 0.9 exactly). CDR-H3:
+the share of equal residues between loops of the same length; loops of unequal length have identity 0.
+
+Why nothing is missed. Every edit changes the length by at most one, so d >= |la - lb| and the identity of a pair is at
+most shorter / longer: pairs whose lengths differ by more are never compared. A pair at or above a bound has d <= the
+largest d for which (L - d) / L still meets it, and that number grows with L: the number of the longest chain in a
+block is a cutoff for the whole block, and rapidfuzz returns the exact distance up to its cutoff. Nearest neighbours are
+first looked for within 31 edits, where the comparison of two chains fits one machine word; a target farther away has
+identity at most 1 - 32 / L, so a hit that reaches this is final, and only the other queries are compared in full.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from rapidfuzz import process
+from rapidfuzz.distance import Hamming, Levenshtein
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    Integers = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+
+Kind = Literal["vh", "vl", "cdrh3"]
+
+# Largest distance whose diagonal band (2 d + 1 cells) fits the 64-bit word of Hyyrö's bit-parallel algorithm.
+BAND = 31
+# 256 x 8192 distances are 8 MiB at four bytes each: the block stays in a level 3 cache.
+QUERY_BLOCK = 256
+TARGET_BLOCK = 8192
+
+
+class Pairs(NamedTuple):
+    """Pairs of positions with left < right, in lexicographic order, and their identity."""
+
+    left: Integers
+    right: Integers
+    identity: Floats
+
+
+class Nearest(NamedTuple):
+    """Per query the largest identity and the first target that has it; 0.0 and -1 where there is none."""
+
+    identity: Floats
+    target: Integers
+
+
+def sequence_identity(first: str | None, second: str | None, *, kind: Kind) -> float:
+    """Return the identity of two sequences in [0, 1]; 0.0 where one is absent."""
+    if not first or not second:
+        return 0.0
+    if kind == "cdrh3":
+        if len(first) != len(second):
+            return 0.0
+        return (len(first) - Hamming.distance(first, second)) / len(first)
+    longer = max(len(first), len(second))
+    return (longer - Levenshtein.distance(first, second)) / longer
+
+
+def pairs_at_or_above(sequences: Sequence[str | None], bound: float, *, kind: Kind, workers: int = 1) -> Pairs:
+    """Return every pair of `sequences` with identity >= `bound` (0 < bound <= 1), copies of one sequence included.
+
+    Positions count from 0; absent sequences (None or empty) form no pair. `workers` are threads.
+    """
+    unique, members, starts = _distinct(sequences)
+    lengths = np.array([len(item) for item in unique], dtype=np.int64)
+    left, right, identity = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
+    for first, last, target_first, target_last in _blocks(lengths, bound, kind):
+        longest = np.maximum(lengths[first:last, None], lengths[None, target_first:target_last])
+        cutoff = int(_most_edits(int(longest.max()), bound))
+        found = _distances(unique[first:last], unique[target_first:target_last], kind, cutoff, workers)
+        rows, columns = np.nonzero(found <= cutoff)
+        share = (longest[rows, columns] - found[rows, columns]) / longest[rows, columns]
+        rows, columns = rows + first, columns + target_first
+        keep = (share >= bound) & (rows < columns)
+        left.append(rows[keep])
+        right.append(columns[keep])
+        identity.append(share[keep])
+    return _as_positions(np.concatenate(left), np.concatenate(right), np.concatenate(identity), members, starts)
+
+
+def pairwise_maximum(
+    queries: Sequence[str | None],
+    targets: Sequence[str | None],
+    *,
+    kind: Kind,
+    workers: int = 1,
+    at_least: float = 0.0,
+) -> Nearest:
+    """Return the exact nearest target of each query; identities below `at_least` are returned as none (0.0, -1)."""
+    query_texts, query_members, query_starts = _distinct(queries)
+    position: dict[str, int] = {}
+    for place, item in enumerate(targets):
+        if item:
+            position.setdefault(item, place)
+    identity, index = np.zeros(len(queries)), np.full(len(queries), -1, np.int64)
+    if not query_texts or not position:
+        return Nearest(identity, index)
+    search = _nearest_loops if kind == "cdrh3" else _nearest_chains
+    best, where = search(query_texts, list(position), at_least, workers)
+    first = np.fromiter(position.values(), np.int64, len(position))
+    none = (where < 0) | (best < at_least)
+    best, where = np.where(none, 0.0, best), np.where(none, -1, first[where])
+    counts = np.diff(query_starts)
+    identity[query_members], index[query_members] = np.repeat(best, counts), np.repeat(where, counts)
+    return Nearest(identity, index)
+
+
+def _distinct(sequences: Sequence[str | None]) -> tuple[list[str], Integers, Integers]:
+    """Return the distinct sequences by (length, text), and for each the positions that hold it (members[starts...])."""
+    places: dict[str, list[int]] = {}
+    for position, item in enumerate(sequences):
+        if item:
+            places.setdefault(item, []).append(position)
+    unique = sorted(places, key=lambda item: (len(item), item))
+    members = np.array([position for item in unique for position in places[item]], dtype=np.int64)
+    starts = np.cumsum([0, *(len(places[item]) for item in unique)], dtype=np.int64)
+    return unique, members, starts
+
+
+def _most_edits(length: int, bound: float) -> int:
+    """Return the largest d for which (length - d) / length >= bound."""
+    edits = min(length, int(length * (1 - bound)) + 1)
+    while edits > 0 and (length - edits) / length < bound:
+        edits -= 1
+    return edits
+
+
+def _blocks(lengths: Integers, bound: float, kind: Kind) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (first, last, target first, target last) over ascending `lengths`: blocks that can hold a pair."""
+    edges = np.flatnonzero(np.diff(lengths, prepend=-1, append=-1)) if len(lengths) else np.zeros(0, np.int64)
+    stretches = list(pairwise(edges.tolist())) if kind == "cdrh3" else [(0, len(lengths))]
+    for begin, end in stretches:
+        for first in range(begin, end, QUERY_BLOCK):
+            last = min(first + QUERY_BLOCK, end)
+            reach = end
+            if kind != "cdrh3":
+                reach = first + int(np.count_nonzero(lengths[last - 1] / lengths[first:] >= bound))
+                reach = max(reach, last)
+            for target in range(first, reach, TARGET_BLOCK):
+                yield first, last, target, min(target + TARGET_BLOCK, reach)
+
+
+def _distances(
+    queries: Sequence[str], targets: Sequence[str], kind: Kind, cutoff: int | None, workers: int
+) -> NDArray[np.int32]:
+    """Return distances (query, target); above the cutoff any number greater than it."""
+    scorer = Hamming.distance if kind == "cdrh3" else Levenshtein.distance
+    return process.cdist(queries, targets, scorer=scorer, score_cutoff=cutoff, dtype=np.int32, workers=workers)
+
+
+def _as_positions(left: Integers, right: Integers, identity: Floats, members: Integers, starts: Integers) -> Pairs:
+    """Turn pairs of distinct sequences into pairs of positions, and add the pairs of copies."""
+    counts = np.diff(starts)
+    copies = counts[left] * counts[right]
+    offset = np.arange(copies.sum()) - np.repeat(np.cumsum(copies) - copies, copies)
+    width = np.repeat(counts[right], copies)
+    first = members[np.repeat(starts[left], copies) + offset // np.maximum(width, 1)]
+    second = members[np.repeat(starts[right], copies) + offset % np.maximum(width, 1)]
+    share = np.repeat(identity, copies)
+    repeated = np.flatnonzero(counts > 1)
+    same = [np.triu_indices(counts[item], 1) for item in repeated]
+    first = np.concatenate([first, *(members[starts[i] + a] for i, (a, _) in zip(repeated, same, strict=True))])
+    second = np.concatenate([second, *(members[starts[i] + b] for i, (_, b) in zip(repeated, same, strict=True))])
+    share = np.concatenate([share, np.ones(len(first) - len(share))])
+    low, high = np.minimum(first, second), np.maximum(first, second)
+    order = np.lexsort((high, low))
+    return Pairs(low[order], high[order], share[order])
+
+
+def _nearest_chains(queries: list[str], targets: list[str], at_least: float, workers: int) -> tuple[Floats, Integers]:
+    longest = max(len(item) for item in (*queries, *targets))
+    widest = _most_edits(longest, at_least)
+    best, where = _scan(queries, targets, "vh", min(BAND, widest), workers)
+    if widest > BAND:
+        open_queries = np.flatnonzero(best < 1 - (BAND + 1) / longest)
+        again = [queries[item] for item in open_queries]
+        if again:
+            best[open_queries], where[open_queries] = _scan(again, targets, "vh", widest, workers)
+    return best, where
+
+
+def _nearest_loops(queries: list[str], targets: list[str], at_least: float, workers: int) -> tuple[Floats, Integers]:
+    best, where = np.full(len(queries), -1.0), np.full(len(queries), -1, np.int64)
+    lengths = np.array([len(item) for item in queries])
+    target_lengths = np.array([len(item) for item in targets])
+    for length in np.unique(lengths):
+        these, those = np.flatnonzero(lengths == length), np.flatnonzero(target_lengths == length)
+        if not len(those):
+            continue
+        cutoff = _most_edits(int(length), at_least)
+        share, index = _scan([queries[i] for i in these], [targets[i] for i in those], "cdrh3", cutoff, workers)
+        best[these], where[these] = share, np.where(index < 0, -1, those[index])
+    return best, where
+
+
+def _scan(queries: list[str], targets: list[str], kind: Kind, cutoff: int, workers: int) -> tuple[Floats, Integers]:
+    """Return the best identity among targets within `cutoff` edits and its first index (-1.0 and -1 without one)."""
+    best, where = np.full(len(queries), -1.0), np.full(len(queries), -1, np.int64)
+    query_lengths = np.array([len(item) for item in queries])
+    target_lengths = np.array([len(item) for item in targets])
+    for first in range(0, len(queries), QUERY_BLOCK):
+        block = slice(first, first + QUERY_BLOCK)
+        for target in range(0, len(targets), TARGET_BLOCK):
+            tile = slice(target, target + TARGET_BLOCK)
+            found = _distances(queries[block], targets[tile], kind, cutoff, workers)
+            longest = np.maximum(query_lengths[block, None], target_lengths[None, tile])
+            share = np.where(found <= cutoff, (longest - found) / longest, -1.0)
+            index = share.argmax(axis=1)
+            top = share[np.arange(len(index)), index]
+            better = top > best[block]
+            best[block] = np.where(better, top, best[block])
+            where[block] = np.where(better, index + target, where[block])
+    return best, where
