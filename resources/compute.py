@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from ab_assets.worker import Work
 
 _SECONDS_BETWEEN = 5.0
+
+
+def cpus() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class LocalCompute(ConfigurableResource):  # type: ignore[type-arg] # dagster leaves its parameter open

@@ -1,7 +1,6 @@
 """raw_dataset and curated_dataset."""
 
 import shutil
-from typing import Any
 
 from dagster import AssetCheckResult, AssetExecutionContext, MaterializeResult, asset
 
@@ -19,7 +18,7 @@ _SOURCES = "files"
 
 
 @asset(**asset_arguments("raw_dataset"))
-def raw_dataset(context: AssetExecutionContext, config: Making, home: HomeResource) -> MaterializeResult[Any]:
+def raw_dataset(context: AssetExecutionContext, config: Making, home: HomeResource) -> MaterializeResult:
     """Published only when `ab-assets validate` has nothing to say."""
     ref = Ref("raw_dataset", context.partition_key)
     benchmark, folder = home.home.benchmark(ref.benchmark), home.home.folder(ref.benchmark)
@@ -42,7 +41,7 @@ def raw_dataset(context: AssetExecutionContext, config: Making, home: HomeResour
 )
 def curated_dataset(
     context: AssetExecutionContext, config: Making, home: HomeResource, reporting: Reporting
-) -> MaterializeResult[Any]:
+) -> MaterializeResult:
     """One table for every later stage."""
     ref = Ref("curated_dataset", context.partition_key)
     benchmark, progress = home.home.benchmark(ref.benchmark), reporting.progress(context.log)

@@ -1,8 +1,5 @@
 """baseline_predictions, model_metrics, candidate_predictions, metric_table."""
 
-import os
-from typing import Any
-
 import polars as pl
 from dagster import AssetExecutionContext, MaterializeResult, asset
 
@@ -17,7 +14,7 @@ from ab_assets.exports import export_csv
 from ab_assets.partitions import grid_of
 from ab_assets.plan import missing_models
 from ab_assets.splits.certified import certified_roles
-from resources.compute import Reporting
+from resources.compute import Reporting, cpus
 from resources.home import HomeResource, Making, Metadata, markdown, not_compared, preview
 from resources.specs import asset_arguments
 
@@ -25,7 +22,7 @@ from resources.specs import asset_arguments
 @asset(**asset_arguments("baseline_predictions"))
 def baseline_predictions(
     context: AssetExecutionContext, config: Making, home: HomeResource, reporting: Reporting
-) -> MaterializeResult[Any]:
+) -> MaterializeResult:
     """The certificate is verified before anything is fitted."""
     ref = Ref("baseline_predictions", context.partition_key)
     benchmark = home.home.benchmark(ref.benchmark)
@@ -35,7 +32,7 @@ def baseline_predictions(
         roles = certified_roles(home.artifact("split", ref.benchmark), rows, benchmark)
         labels = home.artifact("shuffled_label_split", ref.benchmark).table("labels")
         seed, progress = benchmark.split.seeds[0], reporting.progress(context.log)
-        table = predict_baselines(rows, roles, benchmark, labels, seed=seed, workers=_cpus(), progress=progress)
+        table = predict_baselines(rows, roles, benchmark, labels, seed=seed, workers=cpus(), progress=progress)
         draft.table("predictions", table)
         draft.metadata = {"methods": ", ".join(table["method"].unique(maintain_order=True)), "scores": table.height}
 
@@ -43,7 +40,7 @@ def baseline_predictions(
 
 
 @asset(**asset_arguments("model_metrics"))
-def model_metrics(context: AssetExecutionContext, config: Making, home: HomeResource) -> MaterializeResult[Any]:
+def model_metrics(context: AssetExecutionContext, config: Making, home: HomeResource) -> MaterializeResult:
     """Thresholds come from validation rows, scores from test rows."""
     ref = Ref("model_metrics", *grid_of(context))
     benchmark = home.home.benchmark(ref.benchmark)
@@ -65,7 +62,7 @@ def model_metrics(context: AssetExecutionContext, config: Making, home: HomeReso
 @asset(**asset_arguments("candidate_predictions"))
 def candidate_predictions(
     context: AssetExecutionContext, config: Making, home: HomeResource, reporting: Reporting
-) -> MaterializeResult[Any]:
+) -> MaterializeResult:
     """The files under [candidates] of benchmark.toml."""
     ref = Ref("candidate_predictions", *grid_of(context))
     benchmark, folder = home.home.benchmark(ref.benchmark), home.home.folder(ref.benchmark)
@@ -91,7 +88,7 @@ def candidate_predictions(
 
 
 @asset(**asset_arguments("metric_table"))
-def metric_table(context: AssetExecutionContext, config: Making, home: HomeResource) -> MaterializeResult[Any]:
+def metric_table(context: AssetExecutionContext, config: Making, home: HomeResource) -> MaterializeResult:
     """Models whose results are missing or stale are left out and named."""
     ref = Ref("metric_table", context.partition_key)
     benchmark, missing = home.home.benchmark(ref.benchmark), missing_models(home.home, ref)
@@ -123,7 +120,7 @@ def _scored(home: HomeResource, ref: Ref, predictions: pl.DataFrame) -> tuple[Sc
     units = resampling_units(rows, home.artifact("similarity_graph", ref.benchmark).table("nodes"))
     decided = thresholds(predictions)
     resamples = benchmark.evaluation.resamples
-    return score(predictions, decided, units, resamples=resamples, task=benchmark.task, workers=_cpus()), decided
+    return score(predictions, decided, units, resamples=resamples, task=benchmark.task, workers=cpus()), decided
 
 
 def _candidates_shown(artifact: Artifact) -> Metadata:
@@ -134,7 +131,3 @@ def _candidates_shown(artifact: Artifact) -> Metadata:
 
 def _shown(artifact: Artifact) -> Metadata:
     return {"metrics": markdown(preview(summary_of(artifact.table("scores")), width=40))}
-
-
-def _cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,12 +1,10 @@
 """report: one HTML file, and its tables for a spreadsheet."""
 
-from typing import Any
-
 from dagster import AssetExecutionContext, MaterializeResult, asset
 
 from ab_assets.artifacts.store import Artifact, Draft, Ref
-from ab_assets.plan import missing_models
 from ab_assets.exports import export_csv
+from ab_assets.plan import missing_models
 from ab_assets.reports.gathering import gather
 from ab_assets.reports.report import render_report
 from ab_assets.reports.thumbnail import thumbnail_uri
@@ -15,7 +13,7 @@ from resources.specs import asset_arguments
 
 
 @asset(**asset_arguments("report"))
-def report(context: AssetExecutionContext, config: Making, home: HomeResource) -> MaterializeResult[Any]:
+def report(context: AssetExecutionContext, config: Making, home: HomeResource) -> MaterializeResult:
     """Opens anywhere, offline."""
     ref = Ref("report", context.partition_key)
     here, missing = home.home, missing_models(home.home, ref)

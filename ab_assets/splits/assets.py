@@ -1,7 +1,6 @@
 """similarity_graph, split with its check no_leakage, shuffled_label_split."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import polars as pl
 from dagster import AssetCheckResult, AssetExecutionContext, Failure, MaterializeResult, asset
@@ -15,18 +14,21 @@ from ab_assets.splits.clusters import mmseqs_clusters
 from ab_assets.splits.controls import shuffle_labels
 from ab_assets.splits.graph import similarity_graph as build_graph
 from ab_assets.splits.policies import make_split
+from resources.compute import cpus
 from resources.home import HomeResource, Making, Metadata, markdown, preview
 from resources.specs import asset_arguments, check_spec
 
 
 @asset(**asset_arguments("similarity_graph"))
-def similarity_graph(context: AssetExecutionContext, config: Making, home: HomeResource) -> MaterializeResult[Any]:
+def similarity_graph(context: AssetExecutionContext, config: Making, home: HomeResource) -> MaterializeResult:
     """Edges, components, clusters."""
     ref = Ref("similarity_graph", context.partition_key)
     benchmark = home.home.benchmark(ref.benchmark)
 
     def build(draft: Draft) -> None:
-        graph = build_graph(_selected(home, ref).rows, benchmark.split.identity, cluster=mmseqs_clusters)
+        groups = ("entry", "subject_id") if benchmark.split.policy == "group" else ("entry",)
+        rows = _selected(home, ref).rows
+        graph = build_graph(rows, benchmark.split.identity, cluster=mmseqs_clusters, groups=groups, workers=cpus())
         draft.table("nodes", graph.nodes)
         draft.table("edges", graph.edges)
         draft.metadata = dict(graph.summary)
@@ -42,17 +44,17 @@ def similarity_graph(context: AssetExecutionContext, config: Making, home: HomeR
 )
 def split(
     context: AssetExecutionContext, config: Making, home: HomeResource
-) -> Iterator[MaterializeResult[Any] | AssetCheckResult]:
+) -> Iterator[MaterializeResult | AssetCheckResult]:
     """A split that leaks is not published."""
     ref = Ref("split", context.partition_key)
     benchmark = home.home.benchmark(ref.benchmark)
 
     def build(draft: Draft) -> None:
         selection = _selected(home, ref)
-        graph = home.artifact("similarity_graph", ref.benchmark)
-        made = make_split(selection.rows, graph.table("nodes"), graph.table("edges"), benchmark)
-        certificate = certify(selection.rows, made.roles, benchmark.split)
-        require_certificate(selection.rows, made.roles, certificate, benchmark.split)
+        edges = home.artifact("similarity_graph", ref.benchmark).table("edges")
+        made = make_split(selection.rows, edges, benchmark)
+        certificate = certify(selection.rows, made.roles, benchmark.split, workers=cpus())
+        require_certificate(selection.rows, made.roles, certificate, benchmark.split, workers=cpus())
         draft.table("roles", made.roles)
         draft.table("removed", pl.concat([selection.removed, made.removed]))
         draft.table("nearest", certificate.nearest)
@@ -63,13 +65,17 @@ def split(
         yield home.make(ref, build, _shown, force=config.force, check=_no_leakage)
     except LeakageError as error:
         yield AssetCheckResult(
-            check_name="no_leakage", asset_key="split", passed=False, description=str(error), metadata={"why": str(error)}
+            check_name="no_leakage",
+            asset_key="split",
+            passed=False,
+            description=str(error),
+            metadata={"why": str(error)},
         )
         raise Failure(str(error), allow_retries=False) from error
 
 
 @asset(**asset_arguments("shuffled_label_split"))
-def shuffled_label_split(context: AssetExecutionContext, config: Making, home: HomeResource) -> MaterializeResult[Any]:
+def shuffled_label_split(context: AssetExecutionContext, config: Making, home: HomeResource) -> MaterializeResult:
     """Roles are those of the split; only labels differ."""
     ref = Ref("shuffled_label_split", context.partition_key)
     benchmark = home.home.benchmark(ref.benchmark)
@@ -103,7 +109,9 @@ def _no_leakage(artifact: Artifact) -> AssetCheckResult:
 def _shown(artifact: Artifact) -> Metadata:
     sizes = artifact.table("roles").group_by("fit", "role").len().sort("fit", "role")
     removed = artifact.table("removed").group_by("reason").len().sort("reason")
-    maxima = artifact.table("nearest").group_by("fit", "role", "by").agg(pl.col("identity").max()).sort("fit", "role", "by")
+    maxima = (
+        artifact.table("nearest").group_by("fit", "role", "by").agg(pl.col("identity").max()).sort("fit", "role", "by")
+    )
     return {
         "sizes": markdown(preview(sizes)),
         "removed": markdown(preview(removed)),

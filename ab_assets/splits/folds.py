@@ -24,6 +24,8 @@ REMOVED = -1
 # graphs lie between 0.4 and 1.6 times the mean.
 TOLERANCE = 0.25
 STARTS = 24
+# Starts times edges: large graphs get fewer starts, so that the time grows with the graph and no faster.
+EDGE_BUDGET = 20_000_000
 # A component below this share of a fold is never cut: it fills up whichever fold is short.
 LOOSE_SHARE = 0.05
 
@@ -42,11 +44,11 @@ def assign_folds(
     np.add.at(weight, (units, strata), 1)
     adjacency = _symmetric(units[left], units[right], len(weight))
     _, component = connected_components(adjacency, directed=False)
-    whole = pack(_totals(weight, component), folds)
-    fold = whole[component][units].astype(np.int64)
+    packed = pack(_totals(weight, component), folds)[component]
+    fold = packed[units]
     if _crowding(fold, folds) <= TOLERANCE:
         return _most_diverse_first(fold, component[units], folds)
-    cut = _cut(adjacency, weight, component, whole, folds, starts)[units]
+    cut = _cut(adjacency, weight, component, packed, folds=folds, starts=starts)[units]
     edges = _symmetric(left, right, rows)
     restored = _restore(cut, edges, units, folds)
     kept = restored != REMOVED
@@ -115,7 +117,7 @@ def _imbalance(fold: Integers, strata: Integers, folds: int) -> float:
 
 
 def _cut(
-    adjacency: csr_array, weight: Integers, component: Integers, whole: Integers, folds: int, starts: int
+    adjacency: csr_array, weight: Integers, component: Integers, packed: Integers, *, folds: int, starts: int
 ) -> Integers:
     """Return folds of units after cutting large components; small ones stay where they were packed."""
     from ab_assets.splits.separation import Vertices, separate  # noqa: PLC0415 - loads numba, needed only here
@@ -131,8 +133,9 @@ def _cut(
         weight[chosen],
         weight.sum(axis=0) - weight[chosen].sum(axis=0),
     )
-    result = whole[component].astype(np.int64)
-    place = separate(graph, folds=folds, tolerance=TOLERANCE, starts=starts)
+    result = packed.copy()
+    affordable = max(3, EDGE_BUDGET // max(1, part.nnz // 2))
+    place = separate(graph, folds=folds, tolerance=TOLERANCE, starts=min(starts, affordable))
     result[chosen] = np.where(place == folds, REMOVED, place)
     return result
 

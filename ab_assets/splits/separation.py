@@ -9,13 +9,15 @@ order of vertices, gives the same answer. Importing this module loads numba; com
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar, cast
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -64,7 +66,7 @@ class _State(NamedTuple):
 
 
 def separate(graph: Vertices, *, folds: int, tolerance: float, starts: int) -> Integers:
-    """Return the fold of each vertex (0 .. folds - 1), or `folds` where it has to be removed; no edge joins two folds."""
+    """Return the fold of each vertex (0 .. folds - 1), or `folds` where it is removed; no edge joins two folds."""
     rows = np.repeat(np.arange(len(graph.weight)), np.diff(graph.indptr))
     adjacency = csr_array(
         (np.ones(len(graph.indices)), graph.indices, graph.indptr), shape=(len(graph.weight), len(graph.weight))
@@ -75,7 +77,7 @@ def separate(graph: Vertices, *, folds: int, tolerance: float, starts: int) -> I
     for start in range(starts):
         order = np.random.default_rng(start).permutation(len(weight))
         cap = max(2, int(mean * COMMUNITY_SHARES[start % len(COMMUNITY_SHARES)]))
-        label = _communities(graph.indptr, graph.indices, weight, cap, order, PROPAGATION_ROUNDS)
+        label = _communities(graph.indptr, graph.indices, weight, cap, order)
         place = _packed(adjacency, weight, label, folds, mean * (1 + tolerance / 2))
         state = _state(graph, rows, place, folds, tolerance, seed=start + 1)
         _cover(state)
@@ -125,13 +127,11 @@ def _compiled(function: Callable[P, R]) -> Callable[P, R]:
 
 
 @_compiled
-def _communities(
-    indptr: Integers, indices: Integers, weight: Integers, cap: int, order: Integers, rounds: int
-) -> Integers:
+def _communities(indptr: Integers, indices: Integers, weight: Integers, cap: int, order: Integers) -> Integers:
     """Return a label per vertex: each joins the label most of its neighbours have, while no label outweighs `cap`."""
     label, size = np.arange(len(weight)), weight.copy()
     votes = np.zeros(len(weight), np.int64)
-    for _ in range(rounds):
+    for _ in range(PROPAGATION_ROUNDS):
         changed = 0
         for vertex in order:
             neighbours = indices[indptr[vertex] : indptr[vertex + 1]]

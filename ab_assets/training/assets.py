@@ -1,7 +1,6 @@
 """One step that loads a model once and makes whichever of its results are asked for; and the scoring of candidates."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from dagster import AssetExecutionContext, MaterializeResult, multi_asset
 
@@ -21,7 +20,7 @@ from resources.specs import asset_spec
 )
 def model_products(
     context: AssetExecutionContext, config: Making, home: HomeResource, compute: LocalCompute, reporting: Reporting
-) -> Iterator[MaterializeResult[Any]]:
+) -> Iterator[MaterializeResult]:
     """One load of the weights for all selected outputs of one (benchmark, model)."""
     benchmark, model = grid_of(context)
     wanted = frozenset(key.to_user_string() for key in context.selected_asset_keys)

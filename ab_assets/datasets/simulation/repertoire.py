@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ab_assets.datasets.simulation.germlines import IGHJ, IGHV, IGKJ, IGKV, IGLJ, IGLV
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ab_assets.datasets.simulation.germlines import JGene, VGene
+
+Gene = TypeVar("Gene")
 
 # Amino acids of non-templated (N) nucleotides: rich in G and C, hence in G, R, P, A.
 _N_ADDITIONS = "GGGGRRRRPPPAASSLLVTDEKQHW"
@@ -160,7 +162,7 @@ def draw_heavy(rng: np.random.Generator, core: str, *, v_genes: Sequence[VGene] 
     return recombine(v_gene, draw_cdrh3(rng, v_gene, core, j_gene), j_gene)
 
 
-def choose(rng: np.random.Generator, options: Sequence[VGene] | Sequence[JGene]) -> VGene | JGene:  # placeholder
+def choose(rng: np.random.Generator, options: Sequence[Gene]) -> Gene:
     """Return one of the options, each as likely as the others."""
     return options[int(rng.integers(len(options)))]
 

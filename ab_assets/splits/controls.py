@@ -1,0 +1,71 @@
+"""Labels with nothing to learn: permuted across clusters for training and validation, true for test."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from ab_assets.tables import SHUFFLED_LABELS, conform
+
+if TYPE_CHECKING:
+    from ab_assets.benchmarks.schema import Task
+
+_TRIES = 50
+
+
+def shuffle_labels(
+    rows: pl.DataFrame, roles: pl.DataFrame, nodes: pl.DataFrame, *, task: Task, seed: int
+) -> pl.DataFrame:
+    """Return SHUFFLED_LABELS of CURATED `rows` for the training and validation rows of every fit in ROLES.
+
+    Antigen specificity: labels are permuted among the rows of one fit, role and fold (and subject, where declared), so
+    that as many are positive as before; of several permutations the one is taken in which the fewest rows get a label
+    from their own cluster. Paratope: residue labels are permuted within each chain. `seed` and the rows' own content
+    decide the permutation, not their order.
+    """
+    held = roles.filter(pl.col("role") != "test").join(rows, on="row_id", how="inner").sort("fit", "row_id")
+    if task == "paratope":
+        shuffled = held.with_columns(
+            _permuted_lists(held, chain, seed).alias(f"{chain}_paratope") for chain in ("vh", "vl")
+        )
+        return conform(shuffled.select("fit", "row_id", "vh_paratope", "vl_paratope"), SHUFFLED_LABELS)
+    joined = held.join(nodes.select("row_id", "cluster"), on="row_id", how="left", maintain_order="left")
+    parts = []
+    for key, part in joined.group_by("fit", "role", "fold", "subject_id", maintain_order=True):
+        generator = _generator(seed, *key)
+        labels = _across(part["label"].to_numpy(), part["cluster"].to_numpy(), generator)
+        parts.append(part.select("fit", "row_id", pl.Series("label", labels, dtype=pl.Boolean)))
+    return conform(pl.concat(parts).sort("fit", "row_id"), SHUFFLED_LABELS)
+
+
+def _across(labels: np.ndarray, clusters: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Return the labels of another order in which few rows are given a label of their own cluster."""
+    best, fewest = np.arange(len(labels)), len(labels) + 1
+    for _ in range(_TRIES):
+        order = generator.permutation(len(labels))
+        kept = int((clusters == clusters[order]).sum())
+        if kept < fewest:
+            best, fewest = order, kept
+        if not fewest:
+            break
+    shuffled: np.ndarray = labels[best]
+    return shuffled
+
+
+def _permuted_lists(held: pl.DataFrame, chain: str, seed: int) -> pl.Series:
+    lists: list[list[bool] | None] = []
+    for fit, row_id, labels in held.select("fit", "row_id", f"{chain}_paratope").iter_rows():
+        if labels is None:
+            lists.append(None)
+        else:
+            lists.append(_generator(seed, fit, row_id, chain).permutation(np.array(labels, dtype=bool)).tolist())
+    return pl.Series(lists, dtype=pl.List(pl.Boolean))
+
+
+def _generator(*parts: object) -> np.random.Generator:
+    """Return a generator that follows from the parts alone."""
+    text = "|".join(str(part) for part in parts)
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big"))
