@@ -1,0 +1,111 @@
+"""What is stale, and why."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from tests_support import SPECIFICITY, write_paratope, write_specificity
+
+from ab_assets.home import Home
+from ab_assets.models.catalogue import load_catalogue
+from ab_assets.plan import plan
+
+ONE = """
+[model-{n:02d}]
+title = "Model {n}"
+family = "bert"
+parameters = 1000
+licence = "Apache-2.0"
+max_length = 254
+source = {{ kind = "twin", layers = 2, hidden = 32, seed = {n} }}
+"""
+
+# per benchmark: raw, curated, graph, split, shuffled split, baselines, metric table, report
+PER_BENCHMARK = 8
+# per model: embeddings, two checkpoints, predictions, attention, metrics
+PER_MODEL = 6
+
+
+@pytest.fixture
+def eleven(tmp_path: Path) -> Home:
+    home = Home(tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "m.toml").write_text("".join(ONE.format(n=n) for n in range(11)))
+    names = ", ".join(f'"model-{n:02d}"' for n in range(11))
+    for task, write in (("specificity", write_specificity), ("paratope", write_paratope)):
+        for arm in ("identity", "random"):
+            folder = write(home.folder(f"{task}-{arm}"), count=12)
+            text = (folder / "benchmark.toml").read_text()
+            text = text.replace('models = ["twin-bert", "twin-esm"]', f"models = [{names}]")
+            text = text.replace('models = ["twin-bert"]', f"models = [{names}]")
+            if arm == "random":
+                text = text.replace("[split]", '[split]\npolicy = "random"\ncertificate = "report"')
+            (folder / "benchmark.toml").write_text(text)
+    return home
+
+
+def steps_of(home: Home, name: str | None = None):
+    benchmarks = [home.benchmark(name)] if name else home.benchmarks()
+    return plan([(one, home.folder(one.name)) for one in benchmarks], load_catalogue(home.root / "models"), home.store)
+
+
+def test_eleven_models_two_tasks_two_arms_are_counted_and_each_says_why(eleven):
+    steps = steps_of(eleven)
+    assert len(steps) == 4 * (PER_BENCHMARK + 11 * PER_MODEL)
+    assert all(step.status == "new" and "not made yet" in step.reasons for step in steps)
+
+
+def test_after_a_round_everything_is_fresh(made):
+    assert {step.status for step in steps_of(made, "tiny-specificity")} == {"fresh"}
+
+
+def test_a_changed_recipe_touches_training_and_what_follows_only(made):
+    toml = made.folder("tiny-specificity") / "benchmark.toml"
+    before = toml.read_text()
+    try:
+        toml.write_text(before + "\n[training]\nepochs = 3\n")
+        stale = {step.ref.asset: step.reasons for step in steps_of(made, "tiny-specificity") if step.reasons}
+    finally:
+        toml.write_text(before)
+    assert "split" not in stale
+    assert "embeddings" not in stale
+    assert any("parameter recipe.epochs changed: 2 -> 3" in reason for reason in stale["fine_tuned_checkpoint"])
+    assert {"predictions", "model_metrics", "metric_table", "report"} <= set(stale)
+
+
+def test_a_comment_in_the_toml_changes_nothing(made):
+    toml = made.folder("tiny-specificity") / "benchmark.toml"
+    before = toml.read_text()
+    try:
+        toml.write_text("# a remark\n" + before)
+        assert {step.status for step in steps_of(made, "tiny-specificity")} == {"fresh"}
+    finally:
+        toml.write_text(before)
+
+
+def test_a_changed_file_is_named(made):
+    file = made.folder("tiny-paratope") / "chains.csv"
+    before = file.read_text()
+    try:
+        file.write_text(before.replace("ab000", "ab999"))
+        raw = next(step for step in steps_of(made, "tiny-paratope") if step.ref.asset == "raw_dataset")
+    finally:
+        file.write_text(before)
+    assert raw.reasons == ("input chains.csv changed",)
+
+
+def test_two_benchmarks_over_one_file_share_the_curated_data(made, tmp_path):
+    twin = made.folder("tiny-pairs")
+    shutil.copytree(made.folder("tiny-specificity"), twin)
+    (twin / "benchmark.toml").write_text(SPECIFICITY.replace('chains = "H"', 'chains = "HL"'))
+    from ab_assets.definitions import defs
+    from ab_assets.progress import silent
+    from jobs.launching import open_instance, register, run_job
+
+    with open_instance(made) as instance:
+        register(instance, ["tiny-pairs"])
+        result = run_job(defs, instance, made, "prepare", "tiny-pairs", progress=silent)
+    shutil.rmtree(twin)
+    assert {"raw_dataset", "curated_dataset"} <= {item.asset for item in result.made if item.reused}
