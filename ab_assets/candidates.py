@@ -45,7 +45,8 @@ def score_candidates(home: Home, benchmark: Benchmark, model: str, path: Path, p
     curation = curate(read_source(over, path.parent), over, numbering=None)
     present = [pl.col(chain).is_not_null() for chain in benchmark.chain_names]
     whole = pl.any_horizontal(present) if benchmark.task == "paratope" else pl.all_horizontal(present)
-    rows = curation.rows.filter(whole)
+    as_in_the_file = pl.col("sources").list.first().str.extract(r":(\d+)$").cast(pl.Int64)
+    rows = curation.rows.filter(whole).sort(as_in_the_file)
     if not rows.height:
         raise BadInputError(
             what=f"there is no antibody with the chains {benchmark.chains} in it",

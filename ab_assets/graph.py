@@ -286,7 +286,7 @@ NODES: Mapping[str, Node] = {
                 "curated_dataset",
                 "raw_dataset",
             ),
-            code=("ab_assets.reports.report",),
+            code=("ab_assets.reports.report", "ab_assets/reports/template.html", "ab_assets/reports/style.css"),
             parameters=_presentation,
             kinds=("plotly", "html"),
         ),

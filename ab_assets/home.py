@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ab_assets.artifacts.store import ArtifactStore
-from ab_assets.keys import require_key
 from ab_assets.benchmarks.reading import FILE_NAME, nearest_name, read_benchmark
 from ab_assets.errors import InvalidBenchmarkError, UnknownNameError
+from ab_assets.keys import require_key
 from ab_assets.models.catalogue import load_catalogue
 
 if TYPE_CHECKING:

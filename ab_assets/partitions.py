@@ -10,9 +10,9 @@ from dagster import (
     StaticPartitionsDefinition,
 )
 
-from ab_assets.keys import require_key
 from ab_assets.errors import BadInputError
 from ab_assets.home import Home
+from ab_assets.keys import require_key
 
 BENCHMARK = "benchmark"
 MODEL = "model"

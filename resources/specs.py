@@ -26,8 +26,8 @@ def asset_arguments(name: str) -> dict[str, Any]:
     }
 
 
-def asset_spec(name: str) -> AssetSpec:
-    """Return the spec of one output of a multi-asset."""
+def asset_spec(name: str, *, skippable: bool = False) -> AssetSpec:
+    """Return the spec of one output of a multi-asset; `skippable` where outputs may be selected one by one."""
     node = NODES[name]
     return AssetSpec(
         key=name,
@@ -37,7 +37,7 @@ def asset_spec(name: str) -> AssetSpec:
         code_version=node.code_version,
         deps=list(node.inputs),
         partitions_def=BENCHMARKS_BY_MODEL if node.per_model else BENCHMARKS,
-        skippable=True,
+        skippable=skippable,
     )
 
 

@@ -173,6 +173,8 @@ class Training(_Table):
     weight_decay: Annotated[float, Field(ge=0)] | None = None
     warmup_fraction: Annotated[float, Field(ge=0, le=1)] | None = None
     pooling: Literal["mean", "cls"] | None = None
+    class_weight: Literal["balanced", "none"] | None = None
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
 
     def overrides(self) -> dict[str, object]:
         """Return only what was set, to be laid over a model's recipe."""

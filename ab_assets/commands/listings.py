@@ -123,7 +123,7 @@ def certificate_line(certificate: Row) -> str:
 
 def damage_in(home: Home) -> tuple[int, list[str]]:
     """Return how many stored files were hashed again, and one line for each that is not what was published."""
-    checked, damaged = 0, []
+    checked, damaged = 0, [str(path) for path in home.store.unreadable()]
     for artifact in home.store.objects():
         for name in artifact.manifest["files"]:
             checked += 1

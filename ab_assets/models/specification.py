@@ -77,20 +77,20 @@ class RecipeTable(Table):
     `trainable_layers`: the last k layers learn, the layers before them and the embeddings stay as they are.
     `warmup_fraction`: part of all steps in which the learning rate rises linearly; then it falls linearly to zero.
     `patience`: epochs without a better validation loss after which training stops.
-    `head_rate_factor`: the new head learns at this multiple of `learning_rate`.
+    `class_weight`: "balanced" lets both classes count equally, at the price of probabilities that are too high for the
+    rarer one.
     """
 
     method: Literal["last-layers"] = "last-layers"
     trainable_layers: Annotated[int, Field(ge=0, le=100)] = 3
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-4
-    head_rate_factor: Annotated[float, Field(gt=0, le=1000)] = 1.0
     epochs: Annotated[int, Field(ge=1, le=1000)] = 8
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     warmup_fraction: Annotated[float, Field(ge=0, le=1)] = 0.1
     patience: Annotated[int, Field(ge=1)] = 3
     pooling: Literal["mean", "cls"] = "mean"
-    class_weight: Literal["balanced", "none"] = "balanced"
+    class_weight: Literal["balanced", "none"] = "none"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     max_gradient_norm: Annotated[float, Field(gt=0)] = 1.0
 

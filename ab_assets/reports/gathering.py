@@ -63,7 +63,8 @@ def gather(
 def _predictions(of: Any, models: Sequence[str]) -> pl.DataFrame:  # noqa: ANN401 - a look-up of artifacts
     parts = [of("baseline_predictions").table("predictions")]
     parts += [of("predictions", model).table("predictions").with_columns(named(model)) for model in models]
-    return pl.concat(parts)
+    predictions: pl.DataFrame = pl.concat(parts)
+    return predictions
 
 
 def _residues(of: Any, models: Sequence[str], rows: pl.DataFrame) -> tuple[pl.DataFrame | None, str]:  # noqa: ANN401

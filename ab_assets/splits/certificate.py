@@ -16,9 +16,14 @@ from ab_assets.splits.identity import Kind, pairwise_maximum
 from ab_assets.tables import NEAREST, conform
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ab_assets.benchmarks.schema import Split
 
 _MEASURES: tuple[Kind, ...] = ("vh", "vl", "cdrh3")
+_GROUPS = ("entry", "subject_id")
+# Light chains of pairs in which one row has no VH; gated by the bound of VH where VL has none of its own.
+_ALONE = "vl-alone"
 _SHOWN = 5
 
 
@@ -75,9 +80,10 @@ class Certificate:
 
 
 def certify(rows: pl.DataFrame, roles: pl.DataFrame, split: Split, *, workers: int = 1) -> Certificate:
-    """Return the certificate of ROLES over CURATED `rows`, passed or not."""
+    """Return the certificate of ROLES over CURATED `rows`, passed or not; rows without a role do not count."""
+    rows = _used(rows, roles)
     bounds = _bounds(rows, split)
-    nearest = _nearest(rows, roles, bounds, workers)
+    nearest = _nearest(rows, roles, dict.fromkeys((*_MEASURES, *bounds), 0.0), workers)
     over = _over(nearest, bounds)
     grouped = nearest.group_by("fit", "role", "by").agg(pl.col("identity").max()).sort("fit", "role", "by")
     return Certificate(
@@ -100,19 +106,24 @@ def require_certificate(
     Raises LeakageError when the certificate was given to other rows, roles or bounds, or when an enforced bound is
     reached by any test or validation row; a waived certificate only has to belong to the rows.
     """
-    again = certify(rows, roles, split, workers=workers)
-    if again.enforced and not again.passed:
+    rows, enforced = _used(rows, roles), split.certificate == "enforce"
+    bounds = _bounds(rows, split)
+    gates = {by: bound for by, bound in bounds.items() if bound is not None}
+    over = _over(_nearest(rows, roles, gates, workers), bounds) if enforced else NEAREST.to_frame()
+    if over.height:
+        count = over.select("fit", "row_id").unique().height
         raise LeakageError(
-            what=f"{again.over} test or validation rows are too similar to training rows: {_offenders(again)}",
+            what=f"{count} test or validation rows are too similar to training rows: {_offenders(over)}",
             where="split",
-            expected=", ".join(f"{by} below {bound}" for by, bound in again.bounds.items() if bound is not None),
+            expected=", ".join(f"{by} below {bound}" for by, bound in gates.items()),
             hint="Nothing was trained. Materialize split again, or loosen the bound in benchmark.toml and say why.",
         )
-    if again.digest != certificate.digest:
+    digest = _digest(rows, roles, bounds, enforced=enforced)
+    if digest != certificate.digest:
         raise LeakageError(
             what="the certificate was not given to these rows, roles and bounds",
             where="split",
-            found=f"digest {again.digest[:16]}",
+            found=f"digest {digest[:16]}",
             expected=f"digest {certificate.digest[:16]}",
             hint="Nothing was trained. Someone changed the data or the split; materialize split again.",
         )
@@ -127,7 +138,7 @@ def _bounds(rows: pl.DataFrame, split: Split) -> dict[str, float | None]:
         "cdrh3": identity.cdrh3,
     }
     if lonely and identity.vl is None:
-        bounds["vl-alone"] = identity.vh
+        bounds[_ALONE] = identity.vh
     if rows["entry"].null_count() < rows.height:
         bounds["entry"] = 1.0
     if split.policy == "group" and rows["subject_id"].null_count() < rows.height:
@@ -135,34 +146,40 @@ def _bounds(rows: pl.DataFrame, split: Split) -> dict[str, float | None]:
     return bounds
 
 
-def _nearest(rows: pl.DataFrame, roles: pl.DataFrame, bounds: dict[str, float | None], workers: int) -> pl.DataFrame:
-    rows = rows.sort("row_id")
+def _used(rows: pl.DataFrame, roles: pl.DataFrame) -> pl.DataFrame:
+    return rows.join(roles.select("row_id").unique(), on="row_id", how="semi").sort("row_id")
+
+
+def _nearest(rows: pl.DataFrame, roles: pl.DataFrame, floors: Mapping[str, float], workers: int) -> pl.DataFrame:
+    """Return NEAREST by the measures in `floors`; what lies below a measure's floor may be returned as 0."""
     parts = [NEAREST.to_frame()]
     for fit in sorted(roles["fit"].unique()):
         chosen = roles.filter(pl.col("fit") == fit)
         train = rows.join(chosen.filter(pl.col("role") == "train").select("row_id"), on="row_id", how="semi")
         for role in ("validation", "test"):
             held = rows.join(chosen.filter(pl.col("role") == role).select("row_id"), on="row_id", how="semi")
-            for by in (*_MEASURES, *(name for name in bounds if name not in _MEASURES)):
-                found = _compare(held, train, by, workers)
+            for by, floor in floors.items():
+                found = _compare(held, train, by, floor, workers)
                 parts.append(conform(found.with_columns(fit=pl.lit(fit), role=pl.lit(role), by=pl.lit(by)), NEAREST))
     return pl.concat(parts)
 
 
-def _compare(held: pl.DataFrame, train: pl.DataFrame, by: str, workers: int) -> pl.DataFrame:
+def _compare(held: pl.DataFrame, train: pl.DataFrame, by: str, floor: float, workers: int) -> pl.DataFrame:
     """Return (row_id, identity, nearest_row_id) of the held-out rows that have what `by` compares."""
-    if by in ("entry", "subject_id"):
+    if by in _GROUPS:
         first = train.drop_nulls(by).group_by(by).agg(nearest_row_id=pl.col("row_id").min())
         found = held.drop_nulls(by).join(first, on=by, how="left", maintain_order="left")
         shared = pl.col("nearest_row_id").is_not_null().cast(pl.Float64).alias("identity")
         return found.select("row_id", shared, "nearest_row_id")
-    column = "vl" if by == "vl-alone" else by
-    if by == "vl-alone":
-        held = held.filter(pl.col("vh").is_null())
-    held = held.drop_nulls(column)
-    targets = train.drop_nulls(column)
-    kind: Kind = "cdrh3" if column == "cdrh3" else "vl" if column == "vl" else "vh"
-    nearest = pairwise_maximum(held[column].to_list(), targets[column].to_list(), kind=kind, workers=workers)
+    if by == _ALONE:
+        alone = pl.col("vh").is_null()
+        pairs = ((held.filter(alone), train), (held.filter(~alone), train.filter(alone)))
+        return pl.concat([_compare(one, other, "vl", floor, workers) for one, other in pairs])
+    kind: Kind = "cdrh3" if by == "cdrh3" else "vl" if by == "vl" else "vh"
+    held, targets = held.drop_nulls(kind), train.drop_nulls(kind)
+    nearest = pairwise_maximum(
+        held[kind].to_list(), targets[kind].to_list(), kind=kind, workers=workers, at_least=floor
+    )
     names = targets["row_id"].to_list()
     return pl.DataFrame(
         {
@@ -180,20 +197,20 @@ def _over(nearest: pl.DataFrame, bounds: dict[str, float | None]) -> pl.DataFram
     return nearest.filter(pl.col("identity") >= limit)
 
 
-def _offenders(certificate: Certificate) -> str:
-    over = _over(certificate.nearest, certificate.bounds).sort("identity", "row_id", descending=[True, False])
+def _offenders(over: pl.DataFrame) -> str:
+    over = over.sort("identity", "row_id", descending=[True, False])
+    shown_columns = ["role", "row_id", "nearest_row_id", "by", "identity"]
     shown = [
-        f"{row['role']} row {row['row_id']} and training row {row['nearest_row_id']} ({row['by']} {row['identity']:.3f})"
-        for row in over.head(_SHOWN).iter_rows(named=True)
+        f"{role} row {row_id} and training row {nearest} ({by} {identity:.3f})"
+        for role, row_id, nearest, by, identity in over.select(shown_columns).head(_SHOWN).iter_rows()
     ]
     return "; ".join(shown) + (f"; and {over.height - _SHOWN} more" if over.height > _SHOWN else "")
 
 
 def _digest(rows: pl.DataFrame, roles: pl.DataFrame, bounds: dict[str, float | None], *, enforced: bool) -> str:
     """Return a sha256 over who does what, the sequences and groups compared, and the bounds."""
-    used = rows.join(roles.select("row_id").unique(), on="row_id", how="semi").sort("row_id")
     parts = (
-        used.select("row_id", "vh", "vl", "cdrh3", "subject_id", "entry").write_csv(),
+        rows.select("row_id", "vh", "vl", "cdrh3", "subject_id", "entry").write_csv(),
         roles.sort("fit", "row_id", "role").write_csv(),
         repr(sorted(bounds.items())),
         str(enforced),

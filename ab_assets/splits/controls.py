@@ -22,9 +22,10 @@ def shuffle_labels(
     """Return SHUFFLED_LABELS of CURATED `rows` for the training and validation rows of every fit in ROLES.
 
     Antigen specificity: labels are permuted among the rows of one fit, role and fold (and subject, where declared), so
-    that as many are positive as before; of several permutations the one is taken in which the fewest rows get a label
-    from their own cluster. Paratope: residue labels are permuted within each chain. `seed` and the rows' own content
-    decide the permutation, not their order.
+    that as many are positive as before. Of 50 permutations the one is taken in which the fewest rows get a label of
+    their own cluster and the share of unchanged labels is nearest to what chance alone says: a control that by bad luck
+    resembles the truth would teach a little of it. Paratope: residue labels are permuted within each chain. `seed` and
+    the rows' own content decide the permutation, not their order.
     """
     held = roles.filter(pl.col("role") != "test").join(rows, on="row_id", how="inner").sort("fit", "row_id")
     if task == "paratope":
@@ -42,17 +43,17 @@ def shuffle_labels(
 
 
 def _across(labels: np.ndarray, clusters: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Return the labels of another order in which few rows are given a label of their own cluster."""
-    best, fewest = np.arange(len(labels)), len(labels) + 1
+    """Return the labels in another order: few from a row's own cluster, as many unchanged as chance alone says."""
+    positive = float(labels.mean())
+    by_chance = positive**2 + (1 - positive) ** 2
+    best, least = labels, np.inf
     for _ in range(_TRIES):
         order = generator.permutation(len(labels))
-        kept = int((clusters == clusters[order]).sum())
-        if kept < fewest:
-            best, fewest = order, kept
-        if not fewest:
-            break
-    shuffled: np.ndarray = labels[best]
-    return shuffled
+        own = float((clusters == clusters[order]).mean())
+        unchanged = float((labels == labels[order]).mean())
+        if (cost := own + abs(unchanged - by_chance)) < least:
+            best, least = labels[order], cost
+    return best
 
 
 def _permuted_lists(held: pl.DataFrame, chain: str, seed: int) -> pl.Series:

@@ -38,35 +38,39 @@ def similarity_graph(
 ) -> SimilarityGraph:
     """Return the graph of CURATED `rows`: an edge wherever a gated measure reaches its bound, exactly.
 
-    Rows that share a value of a column in `groups` belong to one component whatever their sequences. A row without a
-    VH is gated by its VL, with the bound of VH. `cluster` returns {row_id: cluster}.
+    Rows that share a value of a column in `groups` belong to one component whatever their sequences. Where VL has no
+    bound of its own, a row without a VH is compared with every other row by VL, at the bound of VH. `cluster` returns
+    {row_id: cluster}.
     """
     rows = rows.sort("row_id")
-    ids = rows["row_id"].to_numpy()
-    found = []
-    for by, sequences, bound in gated(rows, identity):
-        pairs = pairs_at_or_above(sequences, bound, kind=by, workers=workers)
-        columns = {"left": ids[pairs.left], "right": ids[pairs.right], "identity": pairs.identity}
-        found.append(conform(pl.DataFrame(columns).with_columns(by=pl.lit(by)), EDGES))
-    edges = pl.concat([EDGES.to_frame(), *found]).unique().sort("by", "left", "right")
-    component = _components(rows, edges, groups)
+    edges = pl.concat([EDGES.to_frame(), *_edges(rows, identity, workers)]).unique().sort("by", "left", "right")
     clusters = cluster(rows)
-    columns = {"row_id": rows["row_id"], "component": component, "cluster": [clusters[name] for name in rows["row_id"]]}
-    nodes = conform(pl.DataFrame(columns), NODES)
+    nodes = conform(
+        rows.select(
+            "row_id",
+            component=pl.Series(_components(rows, edges, groups)),
+            cluster=pl.Series([clusters[name] for name in rows["row_id"]], dtype=pl.String),
+        ),
+        NODES,
+    )
     return SimilarityGraph(nodes, edges, _summary(nodes, edges))
 
 
-def gated(rows: pl.DataFrame, identity: Identity) -> Iterator[tuple[Kind, list[str | None], float]]:
-    """Yield (measure, sequence of each row or None, bound) of every measure that has a bound."""
-    if identity.vh is not None:
-        yield "vh", rows["vh"].to_list(), identity.vh
-        alone = rows.select(pl.when(pl.col("vh").is_null()).then("vl"))["vl"].to_list()
-        if identity.vl is None and any(alone):
-            yield "vl", alone, identity.vh
-    if identity.cdrh3 is not None:
-        yield "cdrh3", rows["cdrh3"].to_list(), identity.cdrh3
-    if identity.vl is not None:
-        yield "vl", rows["vl"].to_list(), identity.vl
+def _edges(rows: pl.DataFrame, identity: Identity, workers: int) -> Iterator[pl.DataFrame]:
+    """Yield EDGES of each measure that has a bound."""
+    ids, alone = rows["row_id"].to_numpy(), rows["vh"].is_null().to_numpy()
+    stands_in = identity.vl is None and identity.vh is not None and bool(alone.any())
+    bounds: dict[Kind, float | None] = {
+        "vh": identity.vh,
+        "vl": identity.vh if stands_in else identity.vl,
+        "cdrh3": identity.cdrh3,
+    }
+    for by, bound in bounds.items():
+        if bound is not None:
+            left, right, share = pairs_at_or_above(rows[by].to_list(), bound, kind=by, workers=workers)
+            keep = alone[left] | alone[right] if by == "vl" and stands_in else np.ones(len(left), dtype=bool)
+            columns = {"left": ids[left[keep]], "right": ids[right[keep]], "identity": share[keep]}
+            yield conform(pl.DataFrame(columns).with_columns(by=pl.lit(by)), EDGES)
 
 
 def group_links(rows: pl.DataFrame, groups: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:

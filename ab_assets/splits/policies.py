@@ -34,21 +34,21 @@ class Division:
 def make_split(rows: pl.DataFrame, edges: pl.DataFrame, benchmark: Benchmark) -> Division:
     """Return the division of CURATED `rows` (selected, labelled) that the benchmark declares.
 
-    `edges`: EDGES at the declared bounds. Fit i tests fold i, validates fold i + 1 and trains on the rest; rows of
-    `test_files` are tested by every fit instead. Where the certificate is enforced and the policy does not itself keep
-    similar rows apart, rows too similar to a test row leave training and validation, and rows too similar to a
-    validation row leave training ("guard-band"). Raises InfeasibleSplitError when that costs more than `max_removed`,
-    BadInputError when the data lack what the policy needs.
+    `edges`: EDGES at the declared bounds. Fit i tests fold i, validates fold i + 1 and trains on the rest (policy time:
+    on older folds only, so there are at most folds - 2 fits); rows of `test_files` are tested by every fit instead.
+    Where the certificate is enforced and the policy does not itself keep similar rows apart, rows too similar to a test
+    row leave training and validation, and rows too similar to a validation row leave training ("guard-band"). Raises
+    InfeasibleSplitError when that costs any fit more than `max_removed` of the rows, BadInputError when the data lack
+    what the policy needs.
     """
     rows = in_canonical_order(rows)
     split = benchmark.split
-    fixed = rows["part"].fill_null("").eq("test").to_numpy() if split.test_files else np.zeros(rows.height, dtype=bool)
+    near = _neighbours(rows, edges, benchmark)
     if split.policy == "published":
-        roles, lost = _published(rows, edges), pl.DataFrame()
+        declared, lost = _published(rows, edges, benchmark), pl.DataFrame()
     else:
-        roles, lost = _folded(rows, edges, benchmark, fixed)
-    if split.certificate == "enforce":
-        roles = _guarded(rows, edges, roles)
+        declared, lost = _folded(rows, edges, near, benchmark)
+    roles = _guarded(near, declared) if split.certificate == "enforce" else declared
     unused = rows.join(roles.select("row_id").unique(), on="row_id", how="anti").select("row_id")
     separated = set(lost["row_id"]) if lost.height else set()
     reason = (
@@ -57,7 +57,9 @@ def make_split(rows: pl.DataFrame, edges: pl.DataFrame, benchmark: Benchmark) ->
         .otherwise(pl.lit("guard-band"))
     )
     removed = conform(unused.with_columns(reason=reason, detail=pl.lit(None, dtype=pl.String)).sort("row_id"), REMOVED)
-    _require_classes(rows, roles, benchmark)
+    guarded = (declared.height - declared.join(roles, on=["fit", "row_id"], how="semi").height) and (
+        declared.join(roles, on=["fit", "row_id"], how="anti").group_by("fit").len()["len"].max()
+    )
     share = removed.height / max(rows.height, 1)
     if share > split.max_removed:
         raise InfeasibleSplitError(
@@ -66,6 +68,7 @@ def make_split(rows: pl.DataFrame, edges: pl.DataFrame, benchmark: Benchmark) ->
             expected=f"at most max_removed = {split.max_removed:.0%}",
             hint=_options(rows, edges, benchmark),
         )
+    _require_classes(rows, edges, roles, benchmark)
     return Division(roles, removed, _summary(rows, roles, removed))
 
 
@@ -188,7 +191,7 @@ def _tied(rows: pl.DataFrame, column: str) -> pl.DataFrame:
     return one.rename({"row_id": "left"}).join(one.rename({"row_id": "right"}), on=column).select("left", "right")
 
 
-def _require_classes(rows: pl.DataFrame, roles: pl.DataFrame, benchmark: Benchmark) -> None:
+def _require_classes(rows: pl.DataFrame, edges: pl.DataFrame, roles: pl.DataFrame, benchmark: Benchmark) -> None:
     for fit in range(benchmark.split.fit_count):
         for role in ("train", "validation", "test"):
             chosen = roles.filter((pl.col("fit") == fit) & (pl.col("role") == role)).select("row_id")
@@ -199,7 +202,7 @@ def _require_classes(rows: pl.DataFrame, roles: pl.DataFrame, benchmark: Benchma
                     where=f"{benchmark.name}: split",
                     found=f"{labels.height} rows",
                     expected="rows of both classes",
-                    hint="Use more data, fewer folds, or looser bounds.",
+                    hint=_options(rows, edges, benchmark),
                 )
 
 

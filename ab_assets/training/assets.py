@@ -14,7 +14,7 @@ from resources.specs import asset_spec
 
 @multi_asset(
     name="model_products",
-    specs=[asset_spec(name) for name in PRODUCTS],
+    specs=[asset_spec(name, skippable=True) for name in PRODUCTS],
     partitions_def=BENCHMARKS_BY_MODEL,
     can_subset=True,
 )

@@ -158,18 +158,11 @@ def _class_weights(data: FitData, recipe: Recipe) -> tuple[float, float]:
 
 
 def _optimizer(model: TunedModel, recipe: Recipe) -> torch.optim.Optimizer:
-    groups = []
-    for in_head in (False, True):
-        for decayed in (False, True):
-            # biases and norms are not decayed (Devlin et al. 2019)
-            chosen = [
-                weight
-                for name, weight in model.trainable_weights().items()
-                if name.startswith("head.") == in_head and (weight.ndim > 1) == decayed
-            ]
-            rate = recipe.learning_rate * (recipe.head_rate_factor if in_head else 1.0)
-            groups.append({"params": chosen, "lr": rate, "weight_decay": recipe.weight_decay if decayed else 0.0})
-    return torch.optim.AdamW([group for group in groups if group["params"]])
+    weights = model.trainable_weights().values()
+    # biases and norms are not decayed (Devlin et al. 2019)
+    decayed = {"params": [w for w in weights if w.ndim > 1], "weight_decay": recipe.weight_decay}
+    others = {"params": [w for w in weights if w.ndim <= 1], "weight_decay": 0.0}
+    return torch.optim.AdamW([decayed, others], lr=recipe.learning_rate)
 
 
 def _rate(step: int, steps: int, warmup_fraction: float) -> float:

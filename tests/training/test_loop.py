@@ -66,20 +66,16 @@ def test_training_stops_when_validation_does_not_improve(specificity):
     assert len(history.epochs) == history.best_epoch + 3
 
 
-def test_a_loss_that_is_no_number_names_step_and_rows(specificity):
+@pytest.mark.parametrize("weight", [float("nan"), 3e38])
+def test_a_loss_that_is_no_number_names_step_and_rows(specificity, weight):
     recipe = Recipe(**FAST, batch_size=4)
     model, frozen = started(specificity, recipe)
     with torch.no_grad():
-        model.head.weight.fill_(float("nan"))
+        model.head.weight.fill_(weight)
     with pytest.raises(FitFailedError, match="step 1") as caught:
         loop.fine_tune(model, specificity, frozen, recipe, seed=1, progress=silent)
     assert any(example.row_id in str(caught.value) for example in specificity.train)
-    assert "nan" in str(caught.value)
-
-
-def test_a_diverging_fit_fails_instead_of_publishing(specificity):
-    with pytest.raises(FitFailedError, match=r"Lower training\.learning_rate"):
-        run(specificity, learning_rate=0.99, head_rate_factor=1000, epochs=200, max_gradient_norm=1e38, patience=200)
+    assert "Lower training.learning_rate" in str(caught.value)
 
 
 def test_balanced_classes_weigh_the_same_in_total(rows, roles):
@@ -99,11 +95,12 @@ def test_the_rate_rises_then_falls_to_zero():
     assert rates[0] > 0
 
 
-def test_biases_norms_and_the_head_have_their_own_groups(specificity):
-    recipe = Recipe(**FAST, head_rate_factor=10)
+def test_biases_and_norms_are_not_decayed(specificity):
+    recipe = Recipe(**FAST)
     model, _ = started(specificity, recipe)
     groups = loop._optimizer(model, recipe).param_groups
-    assert sorted((g["lr"], g["weight_decay"]) for g in groups) == [(0.01, 0.0), (0.01, 0.01), (0.1, 0.0), (0.1, 0.01)]
+    assert [(g["lr"], g["weight_decay"]) for g in groups] == [(0.01, 0.01), (0.01, 0.0)]
+    assert all((weight.ndim > 1) == (g["weight_decay"] > 0) for g in groups for weight in g["params"])
     assert sum(len(g["params"]) for g in groups) == len(model.trainable_weights())
 
 

@@ -39,7 +39,7 @@ def as_candidates(benchmark: Benchmark, path: Path) -> Benchmark:
     for chain in benchmark.chain_names:
         if chains[chain] is None:
             raise _no_column(benchmark, chain, path.name, header)
-    return _over(benchmark, path, "table", Columns(sequence_id=ids, **chains))
+    return _over(benchmark, path, "table", Columns(sequence_id=ids, vh=chains["vh"], vl=chains["vl"]))
 
 
 def _over(benchmark: Benchmark, path: Path, layout: str, columns: Columns) -> Benchmark:

@@ -1,0 +1,61 @@
+"""Shuffled labels teach nothing, and change nothing else."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from ab_assets.splits.controls import shuffle_labels
+from ab_assets.tables import NODES, ROLES, conform
+
+
+def roles_of(rows):
+    names = {0: "train", 1: "train", 2: "validation", 3: "test"}
+    frame = rows.select("row_id", fit=pl.lit(0), fold=pl.int_range(rows.height) % 4)
+    return conform(frame.with_columns(role=pl.col("fold").replace_strict(names)), ROLES)
+
+
+def nodes_of(rows, *, size=4):
+    return conform(
+        rows.select("row_id", component=pl.lit(0), cluster=pl.format("c{}", pl.int_range(rows.height) // size)), NODES
+    )
+
+
+def shuffled(rows, seed=1, task="antigen-specificity"):
+    return shuffle_labels(rows, roles_of(rows), nodes_of(rows), task=task, seed=seed)
+
+
+def test_test_rows_keep_their_labels(curated):
+    rows = curated(80, seed=1)
+    tests = set(roles_of(rows).filter(pl.col("role") == "test")["row_id"])
+    assert not tests & set(shuffled(rows)["row_id"])
+
+
+def test_as_many_are_positive_in_each_fold_as_before(curated):
+    rows = curated(80, seed=1)
+    both = shuffled(rows).join(roles_of(rows), on=["fit", "row_id"]).join(rows, on="row_id", suffix="_true")
+    sums = both.group_by("fold").agg(pl.col("label").sum(), pl.col("label_true").sum())
+    assert sums["label"].to_list() == sums["label_true"].to_list()
+
+
+def test_labels_stay_as_often_as_chance_says(curated):
+    rows = curated(400, seed=2)
+    both = shuffled(rows).join(rows, on="row_id", suffix="_true")
+    assert (both["label"] == both["label_true"]).mean() == pytest.approx(0.5, abs=0.05)
+
+
+def test_row_order_changes_nothing_and_the_seed_does(curated):
+    rows = curated(80, seed=1)
+    tables = roles_of(rows), nodes_of(rows)
+    one = shuffle_labels(rows, *tables, task="antigen-specificity", seed=1)
+    assert one.equals(shuffle_labels(rows.reverse(), *tables, task="antigen-specificity", seed=1))
+    assert not one.equals(shuffled(rows, seed=2))
+
+
+def test_residues_are_permuted_within_their_chain(curated):
+    labels = [[n % 7 == i % 7 for n in range(60)] for i in range(40)]
+    rows = curated(40, seed=1).with_columns(vh_paratope=pl.Series(labels), label=pl.lit(None, dtype=pl.Boolean))
+    both = shuffled(rows, task="paratope").join(rows, on="row_id", suffix="_true")
+    assert both["vh_paratope"].list.sum().to_list() == both["vh_paratope_true"].list.sum().to_list()
+    assert both["vh_paratope"].to_list() != both["vh_paratope_true"].to_list()
+    assert both["vl_paratope"].null_count() == both.height
