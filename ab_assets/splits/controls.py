@@ -24,7 +24,8 @@ def shuffle_labels(
     Antigen specificity: labels are permuted among the rows of one fit, role and fold (and subject, where declared), so
     that as many are positive as before. Of 50 permutations the one is taken in which the fewest rows get a label of
     their own cluster and the share of unchanged labels is nearest to what chance alone says: a control that by bad luck
-    resembles the truth would teach a little of it. Paratope: residue labels are permuted within each chain. `seed` and
+    resembles the truth would teach a little of it. Then rows that still have a label of their own cluster trade with
+    others; a row keeps one only where its cluster is more than half of the rows. Paratope: residue labels are permuted within each chain. `seed` and
     the rows' own content decide the permutation, not their order.
     """
     held = roles.filter(pl.col("role") != "test").join(rows, on="row_id", how="inner").sort("fit", "row_id")
@@ -46,14 +47,31 @@ def _across(labels: np.ndarray, clusters: np.ndarray, generator: np.random.Gener
     """Return the labels in another order: few from a row's own cluster, as many unchanged as chance alone says."""
     positive = float(labels.mean())
     by_chance = positive**2 + (1 - positive) ** 2
-    best, least = labels, np.inf
+    best, least = np.arange(len(labels)), np.inf
     for _ in range(_TRIES):
         order = generator.permutation(len(labels))
         own = float((clusters == clusters[order]).mean())
         unchanged = float((labels == labels[order]).mean())
         if (cost := own + abs(unchanged - by_chance)) < least:
-            best, least = labels[order], cost
-    return best
+            best, least = order, cost
+    traded: np.ndarray = labels[_traded(best, clusters, generator)]
+    return traded
+
+
+def _traded(order: np.ndarray, clusters: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Return `order` without rows that get a label of their own cluster, as far as that can be.
+
+    A cluster c of at most half of n rows that gives itself s labels leaves at least n - 2 |c| + s rows which neither
+    belong to it nor have a label of it: any of them can trade, and no trade makes a new such row.
+    """
+    order = order.copy()
+    codes = np.unique(clusters, return_inverse=True)[1]
+    for row in np.flatnonzero(codes == codes[order]):
+        free = np.flatnonzero((codes != codes[row]) & (codes[order] != codes[row]))
+        if codes[order[row]] == codes[row] and len(free):
+            other = free[generator.integers(len(free))]
+            order[row], order[other] = order[other], order[row]
+    return order
 
 
 def _permuted_lists(held: pl.DataFrame, chain: str, seed: int) -> pl.Series:

@@ -12,14 +12,24 @@ import polars as pl
 from ab_assets.errors import BadInputError, InfeasibleSplitError
 from ab_assets.splits.folds import REMOVED as NO_FOLD
 from ab_assets.splits.folds import assign_folds
-from ab_assets.splits.graph import group_links, row_numbers
+from ab_assets.splits.graph import row_numbers
+from ab_assets.splits.guard import Ties, guarded
+from ab_assets.splits.options import options, strata_of, units_of
 from ab_assets.tables import REMOVED, ROLES, conform
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ab_assets.benchmarks.schema import Benchmark
 
+    Integers = NDArray[np.int64]
+
 TEST_FILE_FOLD = -1
-_LOOSER = (0.05, 0.1)
+SEPARATED, GUARD_BAND = "removed_to_separate", "guard-band"
+# A published split without a validation part gives one in five of its training rows to validation.
+VALIDATION_PARTS = 5
+# ISO 8601, as precise as is known: as text in the order of time.
+DATE = r"^\d{4}(-\d{2}(-\d{2})?)?$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,76 +51,82 @@ def make_split(rows: pl.DataFrame, edges: pl.DataFrame, benchmark: Benchmark) ->
     InfeasibleSplitError when that costs any fit more than `max_removed` of the rows, BadInputError when the data lack
     what the policy needs.
     """
-    rows = in_canonical_order(rows)
-    split = benchmark.split
-    near = _neighbours(rows, edges, benchmark)
-    if split.policy == "published":
-        declared, lost = _published(rows, edges, benchmark), pl.DataFrame()
-    else:
-        declared, lost = _folded(rows, edges, near, benchmark)
-    roles = _guarded(near, declared) if split.certificate == "enforce" else declared
+    rows, split = in_canonical_order(rows), benchmark.split
+    ties = Ties(rows, edges, _groups(benchmark))
+    declared, lost = (_published if split.policy == "published" else _folded)(rows, edges, ties, benchmark)
+    roles = guarded(declared, ties) if split.certificate == "enforce" else declared
     unused = rows.join(roles.select("row_id").unique(), on="row_id", how="anti").select("row_id")
-    separated = set(lost["row_id"]) if lost.height else set()
-    reason = (
-        pl.when(pl.col("row_id").is_in(list(separated)))
-        .then(pl.lit("removed_to_separate"))
-        .otherwise(pl.lit("guard-band"))
-    )
-    removed = conform(unused.with_columns(reason=reason, detail=pl.lit(None, dtype=pl.String)).sort("row_id"), REMOVED)
-    guarded = (declared.height - declared.join(roles, on=["fit", "row_id"], how="semi").height) and (
-        declared.join(roles, on=["fit", "row_id"], how="anti").group_by("fit").len()["len"].max()
-    )
-    share = removed.height / max(rows.height, 1)
-    if share > split.max_removed:
-        raise InfeasibleSplitError(
-            what=f"keeping the folds apart would remove {share:.1%} of the rows",
-            where=f"{benchmark.name}: split",
-            expected=f"at most max_removed = {split.max_removed:.0%}",
-            hint=_options(rows, edges, benchmark),
-        )
+    reasons = unused.join(lost, on="row_id", how="left").with_columns(pl.col("reason").fill_null(GUARD_BAND))
+    removed = conform(reasons.sort("row_id"), REMOVED)
+    _require_cost(rows, edges, benchmark, cost=(lost.height + _most_guarded(declared, roles)) / max(rows.height, 1))
     _require_classes(rows, edges, roles, benchmark)
-    return Division(roles, removed, _summary(rows, roles, removed))
+    return Division(roles, removed, _summary(rows, declared, roles, removed))
 
 
 def in_canonical_order(rows: pl.DataFrame) -> pl.DataFrame:
     """Return the rows in an order that follows from their sequences alone, not from names or places in a file."""
     keys = [
         hashlib.sha256("|".join(text or "" for text in row).encode()).hexdigest()
-        for row in rows.select("vh", "vl", "entry", "subject_id").iter_rows()
+        for row in rows.select("vh", "vl", "entry", "subject_id", "part").iter_rows()
     ]
     return rows.with_columns(pl.Series("_key", keys)).sort("_key", "row_id").drop("_key")
 
 
+def _groups(benchmark: Benchmark) -> tuple[str, ...]:
+    """Return the columns whose values may not stand on both sides of an enforced split."""
+    return ("entry", "subject_id") if benchmark.split.policy == "group" else ("entry",)
+
+
 def _folded(
-    rows: pl.DataFrame, edges: pl.DataFrame, benchmark: Benchmark, fixed: np.ndarray
+    rows: pl.DataFrame, edges: pl.DataFrame, ties: Ties, benchmark: Benchmark
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return ROLES and the rows that were removed to keep folds apart."""
+    """Return ROLES, and as (row_id, reason) what was removed to keep folds, or folds and test files, apart."""
     split = benchmark.split
-    free = rows.filter(~fixed)
-    fold = _folds(free, edges, benchmark)
-    placed = free.select("row_id", pl.Series("home", fold))
-    lost, placed = placed.filter(pl.col("home") == NO_FOLD), placed.filter(pl.col("home") != NO_FOLD)
-    tested = rows.filter(fixed).select("row_id", home=pl.lit(TEST_FILE_FOLD, dtype=pl.Int64))
-    parts = []
-    for fit in range(split.fit_count):
-        test = TEST_FILE_FOLD if tested.height else fit
-        validation = fit if tested.height else (fit + 1) % split.folds
-        role = (
-            pl.when(pl.col("home") == test)
-            .then(pl.lit("test"))
-            .when(pl.col("home") == validation)
-            .then(pl.lit("validation"))
-            .otherwise(pl.lit("train"))
-        )
-        every = pl.concat([placed, tested]).with_columns(role=role, fit=pl.lit(fit), fold=pl.col("home"))
-        parts.append(conform(every.drop("home"), ROLES))
-    return pl.concat(parts).sort("fit", "row_id"), lost.select("row_id")
+    fixed = (
+        rows["part"].eq_missing(pl.lit("test"))
+        if split.test_files
+        else pl.Series([False] * rows.height, dtype=pl.Boolean)
+    )
+    tested, free = rows.filter(fixed), rows.filter(~fixed)
+    lost = pl.DataFrame(schema={"row_id": pl.String, "reason": pl.String})
+    if split.certificate == "enforce" and tested.height:
+        near = ties.of(tested.select("row_id", fit=pl.lit(0)))
+        screened = free.join(near, on="row_id", how="semi").select("row_id", reason=pl.lit(GUARD_BAND))
+        lost, free = pl.concat([lost, screened]), free.join(screened, on="row_id", how="anti")
+    home = free.select("row_id", fold=pl.Series(_folds(free, edges, benchmark), dtype=pl.Int64))
+    separated = home.filter(pl.col("fold") == NO_FOLD).select("row_id", reason=pl.lit(SEPARATED))
+    tests = tested.select("row_id", fold=pl.lit(TEST_FILE_FOLD, dtype=pl.Int64))
+    every = pl.concat([home.filter(pl.col("fold") != NO_FOLD), tests])
+    parts = [_fit(every, fit, benchmark, own_tests=bool(tests.height)) for fit in range(_fits(benchmark, tests.height))]
+    return pl.concat(parts).sort("fit", "row_id"), pl.concat([lost, separated])
 
 
-def _folds(rows: pl.DataFrame, edges: pl.DataFrame, benchmark: Benchmark) -> np.ndarray:
+def _fits(benchmark: Benchmark, tests: int) -> int:
+    """Return the number of fits; by date each needs one older fold to train on, and one to validate on."""
     split = benchmark.split
-    strata = rows["label"].fill_null(value=False).cast(pl.Int64).to_numpy()
-    none = np.empty(0, dtype=np.int64)
+    needed = 1 if tests else 2
+    return min(split.fit_count, split.folds - needed) if split.policy == "time" else split.fit_count
+
+
+def _fit(home: pl.DataFrame, fit: int, benchmark: Benchmark, *, own_tests: bool) -> pl.DataFrame:
+    """Return ROLES of one fit from (row_id, fold)."""
+    split = benchmark.split
+    validation = fit if own_tests else (fit + 1) % split.folds
+    is_test = pl.col("fold") == (TEST_FILE_FOLD if own_tests else fit)
+    is_train = pl.col("fold") > validation if split.policy == "time" else pl.lit(value=True)
+    role = (
+        pl.when(is_test)
+        .then(pl.lit("test"))
+        .when(pl.col("fold") == validation)
+        .then(pl.lit("validation"))
+        .when(is_train)
+        .then(pl.lit("train"))
+    )
+    return conform(home.with_columns(role=role, fit=pl.lit(fit)).drop_nulls("role"), ROLES)
+
+
+def _folds(rows: pl.DataFrame, edges: pl.DataFrame, benchmark: Benchmark) -> Integers:
+    split = benchmark.split
     if split.policy == "time":
         return _by_date(rows, benchmark)
     if split.policy == "group" and rows["subject_id"].null_count():
@@ -120,23 +136,9 @@ def _folds(rows: pl.DataFrame, edges: pl.DataFrame, benchmark: Benchmark) -> np.
             found=f"{rows['subject_id'].null_count()} rows without one",
             hint="Name the column under [columns] subject_id.",
         )
-    if split.policy == "identity":
-        left, right = row_numbers(rows, edges)
-        units = _units(rows, ("entry",))
-    else:
-        left, right = none, none
-        units = _units(rows, ("entry", "subject_id") if split.policy == "group" else ())
-    return assign_folds(left, right, strata=strata, units=units, folds=split.folds)
-
-
-def _units(rows: pl.DataFrame, groups: tuple[str, ...]) -> np.ndarray:
-    from scipy.sparse import coo_array  # noqa: PLC0415
-    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
-
-    first, member = group_links(rows, groups)
-    matrix = coo_array((np.ones(len(first), dtype=np.int8), (first, member)), shape=(rows.height, rows.height))
-    _, component = connected_components(matrix.tocsr(), directed=False)
-    return np.asarray(component, dtype=np.int64)
+    left, right = row_numbers(rows, edges if split.policy == "identity" else edges.clear())
+    units = units_of(rows, () if split.policy == "random" else _groups(benchmark))
+    return assign_folds(left, right, strata=strata_of(rows), units=units, folds=split.folds)
 
 
 def _by_date(rows: pl.DataFrame, benchmark: Benchmark) -> np.ndarray:
@@ -148,6 +150,14 @@ def _by_date(rows: pl.DataFrame, benchmark: Benchmark) -> np.ndarray:
             found=f"{rows['date'].null_count()} rows without one",
             hint="Name the column under [columns] date; dates as YYYY-MM-DD.",
         )
+    odd = rows.filter(~pl.col("date").str.contains(DATE))
+    if odd.height:
+        raise BadInputError(
+            what="dates cannot be put in order",
+            where=f"{benchmark.name}: split, row {odd['row_id'][0]}",
+            found=f"{odd['date'][0]!r} and {odd.height - 1} others",
+            expected="YYYY-MM-DD, YYYY-MM or YYYY",
+        )
     rank = rows["date"].rank("dense", descending=True).to_numpy() - 1
     order = np.argsort(rank, kind="stable")
     fold = np.empty(rows.height, dtype=np.int64)
@@ -157,78 +167,75 @@ def _by_date(rows: pl.DataFrame, benchmark: Benchmark) -> np.ndarray:
     return fold
 
 
-def _published(rows: pl.DataFrame, edges: pl.DataFrame) -> pl.DataFrame:
+def _published(
+    rows: pl.DataFrame, edges: pl.DataFrame, ties: Ties, benchmark: Benchmark
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return ROLES of the one fit that the data declare; without a validation part one is cut from training."""
-    parts = rows["part"].fill_null("").to_numpy()
-    roles = pl.DataFrame({"fit": 0, "row_id": rows["row_id"], "role": parts, "fold": 0}, schema_overrides=ROLES)
-    if "validation" not in parts:
+    odd = rows.filter(~pl.col("part").is_in(["train", "validation", "test"]).fill_null(value=False))
+    if odd.height:
+        raise BadInputError(
+            what="policy published needs the part of every row",
+            where=f"{benchmark.name}: split, row {odd['row_id'][0]}",
+            found=f"{odd.height} rows without one",
+            expected="train, validation or test",
+            hint="Name the column under [columns] part, or the files under [split.parts].",
+        )
+    roles = conform(rows.select("row_id", fit=pl.lit(0), role="part", fold=pl.lit(0)), ROLES)
+    lost = pl.DataFrame(schema={"row_id": pl.String, "reason": pl.String})
+    if "validation" not in set(rows["part"]):
         train = rows.filter(pl.col("part") == "train")
+        if benchmark.split.certificate == "enforce":  # what leaves anyway must not decide which rows validate
+            tests = roles.filter(pl.col("role") == "test").select("fit", "row_id")
+            train = train.join(ties.of(tests), on="row_id", how="anti")
         left, right = row_numbers(train, edges)
-        strata = train["label"].fill_null(value=False).cast(pl.Int64).to_numpy()
-        fold = assign_folds(left, right, strata=strata, units=_units(train, ("entry",)), folds=5)
-        chosen = train["row_id"].filter(pl.Series(fold == 0)).to_list()
-        role = pl.when(pl.col("row_id").is_in(chosen)).then(pl.lit("validation")).otherwise(pl.col("role"))
-        roles = roles.with_columns(role=role)
-    return conform(roles.filter(pl.col("role") != ""), ROLES).sort("fit", "row_id")
+        units = units_of(train, _groups(benchmark))
+        fold = assign_folds(left, right, strata=strata_of(train), units=units, folds=VALIDATION_PARTS)
+        chosen = train.select("row_id").filter(pl.Series(fold == 0))
+        is_chosen = pl.col("row_id").is_in(chosen["row_id"].implode())
+        roles = roles.with_columns(role=pl.when(is_chosen).then(pl.lit("validation")).otherwise("role"))
+    return roles.sort("row_id"), lost
 
 
-def _guarded(rows: pl.DataFrame, edges: pl.DataFrame, roles: pl.DataFrame) -> pl.DataFrame:
-    """Return ROLES without the rows that are tied to a row which ranks higher: test, then validation, then training."""
-    both = pl.concat([edges.select("left", "right"), edges.select(left="right", right="left")])
-    both = pl.concat([both, *(_tied(rows, column) for column in ("entry",))]).unique()
-    rank = pl.col("role").replace_strict({"test": 2, "validation": 1, "train": 0}, return_dtype=pl.Int64)
-    ranked = roles.with_columns(rank=rank)
-    for high in (2, 1):
-        top = ranked.filter(pl.col("rank") == high).select("fit", left="row_id")
-        near = top.join(both, on="left").select("fit", row_id="right").unique()
-        lower = ranked.filter(pl.col("rank") < high).join(near, on=["fit", "row_id"], how="semi")
-        ranked = ranked.join(lower.select("fit", "row_id"), on=["fit", "row_id"], how="anti")
-    return conform(ranked.drop("rank"), ROLES).sort("fit", "row_id")
+def _most_guarded(declared: pl.DataFrame, roles: pl.DataFrame) -> int:
+    """Return how many rows the guard band takes from the fit that loses most."""
+    gone = declared.join(roles, on=["fit", "row_id"], how="anti").group_by("fit").len()
+    return max(gone["len"].to_list(), default=0)
 
 
-def _tied(rows: pl.DataFrame, column: str) -> pl.DataFrame:
-    one = rows.drop_nulls(column).select("row_id", column)
-    return one.rename({"row_id": "left"}).join(one.rename({"row_id": "right"}), on=column).select("left", "right")
+def _require_cost(rows: pl.DataFrame, edges: pl.DataFrame, benchmark: Benchmark, *, cost: float) -> None:
+    if cost > benchmark.split.max_removed:
+        raise InfeasibleSplitError(
+            what=f"keeping similar rows apart would remove {cost:.1%} of the rows",
+            where=f"{benchmark.name}: split",
+            expected=f"at most max_removed = {benchmark.split.max_removed:.0%}",
+            hint=options(rows, edges, benchmark),
+        )
 
 
 def _require_classes(rows: pl.DataFrame, edges: pl.DataFrame, roles: pl.DataFrame, benchmark: Benchmark) -> None:
-    for fit in range(benchmark.split.fit_count):
+    labels = roles.join(rows.select("row_id", "label"), on="row_id")
+    for fit in sorted(roles["fit"].unique()):
         for role in ("train", "validation", "test"):
-            chosen = roles.filter((pl.col("fit") == fit) & (pl.col("role") == role)).select("row_id")
-            labels = rows.join(chosen, on="row_id", how="semi")
-            if not labels.height or (benchmark.task == "antigen-specificity" and labels["label"].n_unique() < 2):
+            chosen = labels.filter((pl.col("fit") == fit) & (pl.col("role") == role))
+            if not chosen.height or (benchmark.task == "antigen-specificity" and chosen["label"].n_unique() < 2):
                 raise InfeasibleSplitError(
-                    what=f"fit {fit} has no {role} rows" if not labels.height else f"fit {fit} has one class in {role}",
+                    what=f"fit {fit} has no {role} rows" if not chosen.height else f"fit {fit} has one class in {role}",
                     where=f"{benchmark.name}: split",
-                    found=f"{labels.height} rows",
-                    expected="rows of both classes",
-                    hint=_options(rows, edges, benchmark),
+                    found=f"{chosen.height} rows",
+                    expected="rows of both classes" if benchmark.task == "antigen-specificity" else "rows",
+                    hint=options(rows, edges, benchmark),
                 )
 
 
-def _options(rows: pl.DataFrame, edges: pl.DataFrame, benchmark: Benchmark) -> str:
-    """Return what looser bounds would cost, as advice; nothing is relaxed by itself."""
-    if benchmark.split.policy != "identity":
-        return "Loosen the bounds under [split] identity, raise max_removed, or say certificate = 'report'."
-    advice = []
-    for step in _LOOSER:
-        raised = {by: None if b is None else min(1.0, b + step) for by, b in benchmark.split.identity}
-        limit = pl.col("by").replace_strict(
-            {k: v for k, v in raised.items() if v}, default=1.0, return_dtype=pl.Float64
-        )
-        left, right = row_numbers(rows, edges.filter(pl.col("identity") >= limit))
-        strata = rows["label"].fill_null(value=False).cast(pl.Int64).to_numpy()
-        fold = assign_folds(left, right, strata=strata, units=_units(rows, ("entry",)), folds=benchmark.split.folds)
-        shown = ", ".join(f"{by} = {value:.2f}" for by, value in raised.items() if value)
-        advice.append(f"{shown} would remove {np.mean(fold == NO_FOLD):.1%}")
-    return f"{'; '.join(advice)}. Or raise max_removed, or use fewer folds."
-
-
-def _summary(rows: pl.DataFrame, roles: pl.DataFrame, removed: pl.DataFrame) -> dict[str, Any]:
+def _summary(rows: pl.DataFrame, declared: pl.DataFrame, roles: pl.DataFrame, removed: pl.DataFrame) -> dict[str, Any]:
+    sizes = roles.unique("row_id").filter(pl.col("fold") >= 0).group_by("fold").len()["len"].to_list()
     return {
         "fits": roles["fit"].n_unique(),
         "used": roles["row_id"].n_unique(),
-        "removed_to_separate": removed.filter(pl.col("reason") == "removed_to_separate").height,
-        "removed_by_guard_band": removed.filter(pl.col("reason") == "guard-band").height,
+        "smallest_fold": min(sizes, default=0),
+        "largest_fold": max(sizes, default=0),
+        "removed_to_separate": removed.filter(pl.col("reason") == SEPARATED).height,
+        "removed_by_guard_band": removed.filter(pl.col("reason") == GUARD_BAND).height,
+        "guard_band_of_the_worst_fit": _most_guarded(declared, roles),
         "removed_share": round(removed.height / max(rows.height, 1), 4),
     }
