@@ -84,8 +84,6 @@ def _labels(benchmark: Benchmark) -> Iterator[Problem]:
 
 def _files(benchmark: Benchmark) -> Iterator[Problem]:
     files = list(benchmark.source.files)
-    for file in sorted({file for file in files if files.count(file) > 1}):
-        yield Problem(what=f"file {file!r} is listed twice", where="benchmark.toml: source.files")
     if benchmark.source.format == "fasta":
         kinds = {suffix_of(file) in FASTA_SUFFIXES for file in files}
         for is_fasta, name in ((True, "FASTA file"), (False, "side table with labels (.csv, .tsv or .parquet)")):

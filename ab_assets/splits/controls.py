@@ -24,8 +24,7 @@ def shuffle_labels(
     Antigen specificity: labels are permuted among the rows of one fit, role and fold (and subject, where declared), so
     that as many are positive as before. Of 50 permutations the one is taken in which the fewest rows get a label of
     their own cluster and the share of unchanged labels is nearest to what chance alone says: a control that by bad luck
-    resembles the truth would teach a little of it. Then rows that still have a label of their own cluster trade with
-    others; a row keeps one only where its cluster is more than half of the rows. Paratope: residue labels are permuted within each chain. `seed` and
+    resembles the truth would teach a little of it. Paratope: residue labels are permuted within each chain. `seed` and
     the rows' own content decide the permutation, not their order.
     """
     held = roles.filter(pl.col("role") != "test").join(rows, on="row_id", how="inner").sort("fit", "row_id")
