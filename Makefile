@@ -1,5 +1,6 @@
 # make demo    install, then two demo benchmarks from data to report
 # make test    install, then the tests
+# make test-weights  the demos from data to report, and whether they find what was planted (minutes)
 # make ui      the Dagster UI on this machine
 # make lint    ruff, mypy, import-linter
 PYTHON ?= python3
@@ -7,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint ui install clean
+.PHONY: demo test test-weights lint ui install clean
 
 install: $(VENV)/.installed
 
@@ -26,7 +27,10 @@ ui: install
 	@$(BIN)/ab-assets ui
 
 test: install
-	@$(BIN)/python -m pytest -n auto --dist loadgroup
+	@$(BIN)/python -m pytest -n auto --dist loadgroup -m 'not real_weights'
+
+test-weights: install
+	@$(BIN)/python -m pytest -m real_weights
 
 lint: install
 	@$(BIN)/ruff check .

@@ -91,7 +91,7 @@ def run_job(
                 "ops": {node.name: {"config": {"force": force}} for node in definition.nodes},
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
-            resources={"home": HomeResource(root=str(home.root)), "reporting": ReportingTo.receiver(progress)},
+            resources={"home": HomeResource(root=str(home.root)), "reporting": ReportingTo(progress)},
             tags={
                 "ab_assets/asked_by": "cli",
                 "ab_assets/host": socket.gethostname(),

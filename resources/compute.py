@@ -10,7 +10,6 @@ from dagster import ConfigurableResource
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable
 
     from ab_assets.artifacts.publication import Outcome
     from ab_assets.home import Home
@@ -51,18 +50,15 @@ class Reporting(ConfigurableResource):  # type: ignore[type-arg] # dagster leave
         return report
 
 
-class ReportingTo(Reporting):
-    """Progress handed to a function of the caller's, the command line's terminal for example."""
+class ReportingTo:
+    """Progress handed to a function of the caller's, the command line's terminal for example.
 
-    _receiver: Callable[[str, int, int], None] | None = None
+    It is a plain object: Dagster makes configurable resources anew for each run and would lose the function.
+    """
 
-    @classmethod
-    def receiver(cls, progress: Progress) -> ReportingTo:
-        """Return the resource that passes every call on to `progress`."""
-        resource = cls()
-        resource._receiver = progress
-        return resource
+    def __init__(self, receiver: Progress) -> None:
+        self._receiver = receiver
 
-    def progress(self, log: logging.Logger) -> Progress:
+    def progress(self, log: logging.Logger) -> Progress:  # noqa: ARG002 - as Reporting
         """Return the caller's function."""
-        return self._receiver or super().progress(log)
+        return self._receiver

@@ -1,0 +1,40 @@
+"""Jobs run here and now, on the instance the UI shows."""
+
+from __future__ import annotations
+
+from ab_assets.definitions import defs
+from ab_assets.progress import silent
+from jobs.launching import open_instance, register, run_job
+
+
+def test_the_caller_hears_how_far_long_work_is(made):
+    heard: list[tuple[str, int, int]] = []
+    with open_instance(made) as instance:
+        run_job(
+            defs,
+            instance,
+            made,
+            "evaluate",
+            "tiny-paratope",
+            model="twin-bert",
+            force=True,
+            progress=lambda *said: heard.append(said),
+        )
+    assert any(done == total for _, done, total in heard)
+    assert {message.split(",")[0].split(" ")[0] for message, _, _ in heard} >= {"loading", "frozen"}
+
+
+def test_a_model_that_is_not_listed_is_not_compared(made):
+    with open_instance(made) as instance:
+        result = run_job(defs, instance, made, "evaluate", "tiny-paratope", model="twin-esm", progress=silent)
+    assert result.error is None
+    assert {item.compared for item in result.made} == {False}
+    assert len(result.made) == 7
+
+
+def test_an_error_of_the_work_is_returned(made):
+    with open_instance(made) as instance:
+        register(instance, ["nothing-here"])
+        result = run_job(defs, instance, made, "prepare", "nothing-here", progress=silent)
+    assert result.error is not None
+    assert result.error.exit_code == 2
