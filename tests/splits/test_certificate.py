@@ -107,3 +107,44 @@ def test_a_certificate_survives_json(curated, roles):
 def test_what_is_no_certificate_is_refused():
     with pytest.raises(CorruptArtifactError):
         Certificate.from_json({"policy": "identity"})
+
+
+def test_a_light_chain_alone_may_not_resemble_that_of_a_pair(curated, roles):
+    rows = apart(curated).with_columns(vl=pl.col("vh").str.reverse())
+    given = roles(rows)
+    tested, trained = (given.filter(pl.col("role") == role)["row_id"][0] for role in ("test", "train"))
+    light = rows.filter(pl.col("row_id") == tested)["vl"][0]
+    for alone, paired in ((tested, trained), (trained, tested)):
+        here = pl.col("row_id").is_in([alone, paired])
+        leaking = rows.with_columns(
+            vl=pl.when(here).then(pl.lit(light)).otherwise("vl"),
+            vh=pl.when(pl.col("row_id") == alone).then(None).otherwise("vh"),
+            cdrh3=pl.when(here).then(None).otherwise("cdrh3"),
+        )
+        certificate = certify(leaking, given, ENFORCED)
+        assert not certificate.passed
+        with pytest.raises(LeakageError, match=f"{tested} and training row {trained}"):
+            require_certificate(leaking, given, certificate, ENFORCED)
+
+
+def test_rows_without_a_role_do_not_count(curated, roles):
+    rows = apart(curated)
+    given = roles(rows)
+    idle = conform(pl.DataFrame({"row_id": ["idle"], "vl": ["ACD"], "entry": ["1abc"]}), rows.schema)
+    certificate = certify(pl.concat([rows, idle]), given, ENFORCED)
+    require_certificate(rows.reverse(), given, certificate, ENFORCED)
+
+
+def test_one_row_in_two_roles_is_a_leak(curated, roles):
+    rows = apart(curated)
+    given = roles(rows)
+    twice = pl.concat([given, given.filter(pl.col("role") == "test").head(1).with_columns(role=pl.lit("train"))])
+    assert not certify(rows, twice, ENFORCED).passed
+
+
+def test_a_waiver_written_into_a_certificate_by_hand_is_refused(curated, roles):
+    rows = curated(40, seed=6)
+    changed = with_copy(rows, roles(rows))
+    waived = Certificate.from_json(certify(*changed, ENFORCED).to_json() | {"enforced": False, "passed": True})
+    with pytest.raises(LeakageError, match="too similar"):
+        require_certificate(*changed, waived, ENFORCED)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 import pytest
 
-from ab_assets.splits.controls import shuffle_labels
+from ab_assets.splits.controls import _traded, shuffle_labels
 from ab_assets.tables import NODES, ROLES, conform
 
 
@@ -59,3 +60,19 @@ def test_residues_are_permuted_within_their_chain(curated):
     assert both["vh_paratope"].list.sum().to_list() == both["vh_paratope_true"].list.sum().to_list()
     assert both["vh_paratope"].to_list() != both["vh_paratope_true"].to_list()
     assert both["vl_paratope"].null_count() == both.height
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_row_is_given_a_label_of_its_own_cluster(seed):
+    generator = np.random.default_rng(seed)
+    clusters = np.repeat(["a", "b", "c", "d"], [20, 12, 7, 1])
+    order = _traded(generator.permutation(40), clusters, generator)
+    assert sorted(order) == list(range(40))
+    assert (clusters != clusters[order]).all()
+
+
+def test_a_cluster_of_most_rows_gives_away_what_others_can_take():
+    generator = np.random.default_rng(1)
+    clusters = np.repeat(["a", "b"], [30, 10])
+    order = _traded(generator.permutation(40), clusters, generator)
+    assert (clusters == clusters[order]).sum() == 20

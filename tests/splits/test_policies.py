@@ -152,3 +152,54 @@ def test_test_files_are_tested_by_every_fit(curated, benchmark_of):
     tests = roles.filter(pl.col("role") == "test").group_by("fit").agg(pl.col("row_id").sort())
     assert tests["row_id"].n_unique() == 1
     assert set(tests["row_id"][0]) == set(rows.filter(pl.col("part") == "test")["row_id"])
+
+
+def dated(curated):
+    return curated(60, seed=4, date=pl.format("20{}", pl.int_range(60) % 20 + 10))
+
+
+def test_by_date_no_fit_trains_on_what_is_newer_than_its_test_rows(curated, benchmark_of):
+    rows = dated(curated)
+    roles = divide(rows, benchmark_of(policy="time", folds=5, certificate="report")).roles.join(rows, on="row_id")
+    assert roles["fit"].n_unique() == 3
+    for _, fit in roles.group_by("fit"):
+        dates = {role: part["date"] for (role,), part in fit.group_by("role")}
+        assert dates["train"].max() < dates["validation"].min()
+        assert dates["validation"].max() < dates["test"].min()
+
+
+def test_dates_that_cannot_be_ordered_are_refused(curated, benchmark_of):
+    rows = dated(curated).with_columns(date=pl.lit("31/12/2020"))
+    with pytest.raises(BadInputError, match="31/12/2020"):
+        divide(rows, benchmark_of(policy="time"))
+
+
+def test_a_published_row_without_a_part_is_refused(curated, benchmark_of):
+    rows = published(curated).with_columns(part=pl.when(pl.int_range(120) > 5).then("part"))
+    with pytest.raises(BadInputError, match="part"):
+        divide(rows, benchmark_of(policy="published", certificate="report"))
+
+
+def test_without_a_validation_part_one_in_five_training_rows_validates(curated, benchmark_of):
+    rows = published(curated).with_columns(pl.col("part").replace({"validation": "train"}))
+    roles = divide(rows, benchmark_of(policy="published", max_removed=1.0)).roles
+    count = dict(roles.group_by("role").len().iter_rows())
+    assert count["validation"] / (count["validation"] + count["train"]) == pytest.approx(0.2, abs=0.06)
+    assert worst_pair(rows, roles, 0)[0] < 0.9
+
+
+def test_a_guard_band_that_empties_fits_is_too_costly_though_every_row_is_tested(curated, benchmark_of):
+    """Each donor has a member of each family, so that no fit keeps what it should train on."""
+    rows = curated(60, seed=4)
+    rows = rows.with_columns(
+        vh=pl.Series([rows["vh"][n % 5] for n in range(60)]), subject_id=pl.format("d{}", pl.int_range(60) // 5)
+    )
+    with pytest.raises(InfeasibleSplitError, match="would remove"):
+        divide(rows, benchmark_of(policy="group"))
+
+
+def test_rows_near_a_test_file_leave_before_folds_are_made(curated, benchmark_of):
+    rows = curated(60, seed=7, spread=1).with_columns(part=pl.when(pl.int_range(60) % 5 == 0).then(pl.lit("test")))
+    division = divide(rows, benchmark_of(test_files=("t.csv",), max_removed=1.0))
+    assert set(division.removed["reason"]) == {"guard-band"}
+    assert division.summary["removed_by_guard_band"] == division.removed.height
