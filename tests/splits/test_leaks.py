@@ -29,9 +29,7 @@ def dataset(curated, seed, split):
     """Return random families with groups, dates and parts that cut through them; some rows have a VL alone."""
     rng = random.Random(seed)
     rows = curated(50, seed=seed)
-    parts = rng.choices(
-        ["train", "validation", "test"] if seed % 2 else ["train", "test"], (8, 1, 1)[: 3 - seed % 2], k=50
-    )
+    parts = rng.choices(["train", "test", "validation"][: 2 + seed % 2], (8, 1, 1)[: 2 + seed % 2], k=50)
     if split.get("test_files"):
         parts = ["test" if rng.random() < 0.1 else None for _ in range(50)]
     alone = pl.Series([rng.random() < 0.15 for _ in range(50)])
@@ -61,7 +59,7 @@ def similar(one, other, *, subjects):
 def test_no_enforced_split_holds_a_pair_at_its_bound(curated, benchmark_of, policy):
     split, made = POLICIES[policy], 0
     benchmark = benchmark_of(max_removed=1.0, **split)
-    for seed in range(40):
+    for seed in range(24):
         rows = dataset(curated, seed, split)
         edges = similarity_graph(
             rows, benchmark.split.identity, cluster=lambda rows: dict.fromkeys(rows["row_id"], "c")
@@ -78,7 +76,7 @@ def test_no_enforced_split_holds_a_pair_at_its_bound(curated, benchmark_of, poli
                     assert not leak, f"seed {seed}: {one['row_id']} and {other['row_id']}"
         require_certificate(rows, division.roles, certify(rows, division.roles, benchmark.split), benchmark.split)
         assert set(rows["row_id"]) == set(division.roles["row_id"]) | set(division.removed["row_id"])
-    assert made >= 20
+    assert made >= 12
 
 
 @pytest.mark.parametrize("seed", range(10))
