@@ -11,6 +11,8 @@ from tests_support import TWINS, write_paratope, write_specificity
 
 # The model partitions are read from the home when the definitions are imported, so the home is named before that.
 _ROOT = Path(tempfile.mkdtemp(prefix="ab-assets-tests-"))
+# Tests run side by side, one thread each; what they start inherits it.
+os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["AB_ASSETS_HOME"] = str(_ROOT / "home")
 (_ROOT / "home" / "models").mkdir(parents=True)
 (_ROOT / "home" / "models" / "twins.toml").write_text(TWINS)

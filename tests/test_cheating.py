@@ -49,7 +49,7 @@ def evaluate(home: Home) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        env={"AB_ASSETS_HOME": str(home.root), "PATH": "/usr/bin:/bin", "HOME": str(home.root)},
+        env={"AB_ASSETS_HOME": str(home.root), "PATH": "/usr/bin:/bin", "HOME": str(home.root), "OMP_NUM_THREADS": "1"},
     )
 
 

@@ -18,7 +18,13 @@ def run(*arguments: str, home: Path, **environment: str) -> subprocess.Completed
         capture_output=True,
         text=True,
         check=False,
-        env={"AB_ASSETS_HOME": str(home), "PATH": "/usr/bin:/bin", "HOME": str(home), **environment},
+        env={
+            "AB_ASSETS_HOME": str(home),
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(home),
+            "OMP_NUM_THREADS": "1",
+            **environment,
+        },
     )
     assert "Traceback" not in done.stderr
     return done

@@ -13,12 +13,13 @@ pytestmark = [pytest.mark.real_weights, pytest.mark.xdist_group("weights")]
 
 
 def run(home, *arguments: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     done = subprocess.run(
         [sys.executable, "-m", "ab_assets.cli", *arguments],
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"AB_ASSETS_HOME": str(home)},
+        env=environment | {"AB_ASSETS_HOME": str(home)},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -34,6 +34,8 @@ def load_encoder(spec: ModelSpec, *, device: str = "cpu", dtype: torch.dtype = t
     Raises UnavailableError when its files cannot be had, CorruptArtifactError when they are not what the revision
     names or lack part of the encoder, UnreadableFileError when one cannot be read.
     """
+    # Said once, the number of threads is fixed: until then MKL may take fewer under load, and other bits come out.
+    torch.set_num_threads(torch.get_num_threads())
     source = spec.source
     if isinstance(source, TwinSource):
         model = random_model(spec.family, twin_config(spec.family, source, spec.max_length), seed=source.seed)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ab_assets.artifacts.publication import Outcome
     from ab_assets.artifacts.store import Artifact, ArtifactStore, Draft
     from ab_assets.benchmarks.schema import Benchmark
@@ -107,22 +110,31 @@ class ModelProducts:
         """SHUFFLED_LABELS of the control."""
         return self.artifact("shuffled_label_split").table("labels")
 
-    def _embeddings(self, draft: Draft) -> None:
-        sequences = sequences_of(self.rows, self.benchmark.chain_names)
-        kept = self._kept.get(sequences)
+    @functools.cached_property
+    def sequences(self) -> list[str]:
+        """Every distinct chain of the rows."""
+        return sequences_of(self.rows, self.benchmark.chain_names)
+
+    def _embedded(self) -> tuple[dict[str, NDArray[np.float32]], int]:
+        """Return every chain's embedding, and how many of them were new."""
+        kept = self._kept.get(self.sequences)
         self.session.remember(kept)
-        vectors = self.session.embed(sequences)
+        vectors = self.session.embed(self.sequences)
         new = {sequence: vector for sequence, vector in vectors.items() if sequence not in kept}
         self._kept.put(new)
+        return vectors, len(new)
+
+    def _embeddings(self, draft: Draft) -> None:
+        vectors, new = self._embedded()
         frame = pl.DataFrame(
             {"sequence": list(vectors), "embedding": [vector.tolist() for vector in vectors.values()]},
             schema={"sequence": pl.String, "embedding": pl.List(pl.Float32)},
         )
         draft.table("embeddings", frame)
         draft.metadata = {
-            "chains": len(sequences),
-            "processed": len(new),
-            "reused_chains": len(kept),
+            "chains": len(vectors),
+            "processed": new,
+            "reused_chains": len(vectors) - new,
             "features": len(frame["embedding"][0]) if frame.height else 0,
         }
 
@@ -145,6 +157,7 @@ class ModelProducts:
         data = self._fit_data(arm, fit)
 
         def build(draft: Draft) -> None:
+            self.session.prepare(self.sequences)
             draft.metadata = asdict(self.session.fit(data, self.recipe, seed, draft.folder))
 
         asked = Question(
@@ -158,6 +171,9 @@ class ModelProducts:
         return publish_once(self.store, ref, asked, build, force=force, show=False).artifact
 
     def _predictions(self, draft: Draft) -> None:
+        if self.benchmark.task == "antigen-specificity":
+            self._embedded()  # what the frozen probes see
+        self.session.prepare(self.sequences)
         parts = []
         for arm, checkpoint in CHECKPOINTS.items():
             fitted = self.artifact(checkpoint)

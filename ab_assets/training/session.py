@@ -110,6 +110,10 @@ class ModelSession:
             self._progress(f"loading {self.spec.title}", 1, 1)
         return self._encoder
 
+    def prepare(self, sequences: Iterable[str]) -> None:
+        """Run the frozen layers over these chains together, so that no fit depends on what ran before it."""
+        self._trunk().prepare(sequences)
+
     def embed(self, sequences: Iterable[str]) -> dict[str, NDArray[np.float32]]:
         """Return by chain the mean state of its residues after the last pre-trained layer: (feature,) float32."""
         wanted = sorted(set(sequences), key=lambda s: (len(s), s))

@@ -41,7 +41,7 @@ class ChainStates:
 class FrozenTrunk:
     """Embeddings and the layers before `split`, in evaluation mode without dropout, with a memory of what they gave.
 
-    `passes` counts the chains that went through: at most one per distinct chain.
+    `passes` counts the chains that went through.
     """
 
     def __init__(self, encoder: Encoder, split: int, *, progress: Progress = silent) -> None:
@@ -52,6 +52,18 @@ class FrozenTrunk:
         self._states: dict[str, Tensor] = {}
         self._final: dict[str, Tensor] = {}
         self._final_bytes = 0
+
+    def prepare(self, sequences: Iterable[str]) -> None:
+        """Run these chains, all of them together and no others, unless that is what was run before.
+
+        In its last bits a chain's states depend on the batch it was in: after this they follow from `sequences` alone.
+        """
+        wanted = set(sequences)
+        if wanted != self._states.keys():
+            self._states.clear()
+            self._final.clear()
+            self._final_bytes = 0
+            self.ensure(wanted)
 
     def ensure(self, sequences: Iterable[str]) -> None:
         """Run the chains that were not run before, in batches of similar length."""

@@ -1,20 +1,11 @@
 import numpy as np
 import polars as pl
 import pytest
-import torch
 
 from ab_assets.models.twins import twin_spec
 from ab_assets.tables import CURATED, ROLES, SHUFFLED_LABELS, conform
 
 RESIDUES = list("ACDEFGHIKLMNPQRSTVY")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def _row(index, generator):
