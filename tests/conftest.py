@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -18,6 +19,10 @@ os.environ["AB_ASSETS_HOME"] = str(_ROOT / "home")
 (_ROOT / "home" / "models" / "twins.toml").write_text(TWINS)
 
 from ab_assets.home import Home
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_ROOT, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

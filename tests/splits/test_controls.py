@@ -62,6 +62,21 @@ def test_residues_are_permuted_within_their_chain(curated):
     assert both["vl_paratope"].null_count() == both.height
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_as_many_labels_lie_on_the_paratope_and_around_it_as_chance_says(curated, seed):
+    labels = [[30 + i % 5 <= n < 36 + i % 9 for n in range(100 + i)] for i in range(40)]
+    around = [[25 + i % 5 <= n < 41 + i % 9 for n in range(100 + i)] for i in range(40)]
+    rows = curated(40, seed=1).with_columns(
+        pl.Series("vh_paratope", labels), around=pl.Series(around), label=pl.lit(None, dtype=pl.Boolean)
+    )
+    both = shuffled(rows, seed=seed, task="paratope").join(rows, on="row_id", suffix="_true")
+    lists = both.select("vh_paratope", "vh_paratope_true", "around").rows()
+    for which in (1, 2):
+        held = sum(int(np.sum(np.logical_and(row[0], row[which]))) for row in lists)
+        by_chance = sum(np.mean(row[which]) * np.sum(row[0]) for row in lists)
+        assert held == pytest.approx(by_chance, abs=4)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_no_row_is_given_a_label_of_its_own_cluster(seed):
     generator = np.random.default_rng(seed)
