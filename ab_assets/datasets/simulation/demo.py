@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 DONORS = 8
 SPECIFICITY_ANTIBODIES = 400
 PARATOPE_ANTIBODIES = 90
-_SEED = 20
+_SEEDS = {"demo-specificity": 25, "demo-paratope": 23}
 
 # How large clonal families are, and how often.
 _FAMILY_SIZES = (1, 2, 3, 4)
@@ -86,9 +86,9 @@ def write_demo(name: str, directory: Path) -> None:
     """Write the source files of a demo benchmark; the same bytes every time. Raises UnknownNameError."""
     directory.mkdir(parents=True, exist_ok=True)
     if name == "demo-specificity":
-        simulate_specificity(_SEED, SPECIFICITY_ANTIBODIES).write_csv(directory / "antibodies.csv")
+        simulate_specificity(_SEEDS[name], SPECIFICITY_ANTIBODIES).write_csv(directory / "antibodies.csv")
     elif name == "demo-paratope":
-        simulate_paratope(_SEED, PARATOPE_ANTIBODIES).write_csv(directory / "chains.csv")
+        simulate_paratope(_SEEDS[name], PARATOPE_ANTIBODIES).write_csv(directory / "chains.csv")
     else:
         raise UnknownNameError(what=f"there is no demo {name!r}", expected="demo-specificity or demo-paratope")
 
