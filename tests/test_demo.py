@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
+from sklearn.metrics import average_precision_score
+from tests_support import ab_assets
+
+from ab_assets.home import Home
+from ab_assets.progress import silent
+from ab_assets.training.data import FitData
+from ab_assets.worker import products_for
 
 pytestmark = [pytest.mark.real_weights, pytest.mark.xdist_group("weights")]
-
-
-def run(home, *arguments: str) -> str:
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    done = subprocess.run(
-        [sys.executable, "-m", "ab_assets.cli", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment | {"AB_ASSETS_HOME": str(home)},
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     home = tmp_path_factory.mktemp("demo")
-    run(home, "demo")
+    ab_assets(home, "demo")
     return home
 
 
 @pytest.fixture(scope="module", params=["demo-specificity", "demo-paratope"])
 def document(request, demo):
-    return json.loads(run(demo, "metrics", request.param, "--json"))
+    return json.loads(ab_assets(demo, "metrics", request.param, "--json"))
 
 
 def auroc(document, method: str) -> dict:
@@ -50,6 +41,29 @@ def test_it_is_far_above_its_control(document):
     assert auroc(document, "antiberty fine-tuned")["value"] - control >= 0.15
 
 
+def test_the_controls_interval_holds_a_half(document):
+    control = auroc(document, "antiberty fine-tuned-shuffled")
+    assert control["low"] <= 0.5 <= control["high"]
+
+
+@pytest.mark.parametrize("benchmark", ["demo-specificity", "demo-paratope"])
+def test_random_weights_are_worth_less_to_a_probe(demo, benchmark, tmp_path):
+    """Same data, same tokens, same architecture: only what was learned before is missing."""
+    probes = {}
+    for model in ("antiberty", "antiberty-random"):
+        home = Home(demo)
+        products = products_for(home, home.benchmark(benchmark), model, silent)
+        roles = products.roles.filter(fit=0)
+        test = products.rows.join(roles.filter(role="test"), on="row_id", how="semi")
+        data = FitData.build(
+            products.rows, roles, fit=0, task=products.benchmark.task, chain_names=products.benchmark.chain_names
+        )
+        products.session.fit_probe(data, products.recipe, 1, tmp_path)
+        scored = products.session.predict_probe(tmp_path, test)
+        probes[model] = average_precision_score(scored["label"], scored["score"])
+    assert probes["antiberty"] - probes["antiberty-random"] >= 0.03
+
+
 def test_no_leak_is_found(document):
     certificate = document["certificate"]
     assert certificate["passed"]
@@ -59,6 +73,6 @@ def test_no_leak_is_found(document):
 
 
 def test_the_second_demo_reuses_everything(demo):
-    said = run(demo, "demo")
+    said = ab_assets(demo, "demo")
     assert "prepare demo-specificity: 0 made, 6 reused" in said
     assert "evaluate demo-paratope antiberty: 0 made, 6 reused" in said

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
@@ -149,3 +152,17 @@ def write_paratope(folder: Path, *, count: int = 40, seed: int = 2, toml: str = 
     write_csv(folder / "chains.csv", rows)
     (folder / "benchmark.toml").write_text(toml)
     return folder
+
+
+def ab_assets(home: Path, *arguments: str) -> str:
+    """Run the command in a process of its own, with all its threads, and return what it printed."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    done = subprocess.run(
+        [sys.executable, "-m", "ab_assets.cli", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment | {"AB_ASSETS_HOME": str(home)},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
