@@ -44,14 +44,15 @@ class Node:
 
 
 def _source(benchmark: Benchmark) -> Parameters:
-    return {"files": list(benchmark.source.files), "licence": benchmark.source.licence}
+    return {"files": list(benchmark.source.received), "licence": benchmark.source.licence}
 
 
 def _curation(benchmark: Benchmark) -> Parameters:
     split = benchmark.split
     return {
         "task": benchmark.task,
-        "format": benchmark.source.format,
+        "source": benchmark.source.model_dump(mode="json", include={"format", "antigen", "evidence", "weak"}),
+        "members": list(benchmark.source.files) if benchmark.source.archive else [],
         "columns": benchmark.columns.model_dump(mode="json"),
         "published": split.policy == "published",
         "parts": split.parts.model_dump(mode="json"),

@@ -33,7 +33,7 @@ class Step:
 
 def source_digests(benchmark: Benchmark, folder: Path) -> dict[str, str]:
     """Return {file: sha256} of the files the benchmark declares; files that are not there are left out."""
-    return {name: file_digest(folder / name) for name in benchmark.source.files if (folder / name).is_file()}
+    return {name: file_digest(folder / name) for name in benchmark.source.received if (folder / name).is_file()}
 
 
 def candidate_digests(benchmark: Benchmark, folder: Path) -> dict[str, str]:

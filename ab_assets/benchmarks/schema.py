@@ -74,18 +74,31 @@ class Download(_Table):
 
 
 class Source(_Table):
-    """The files as received. Paths are relative to the benchmark's folder."""
+    """The files as received. Paths are relative to the benchmark's folder, or to the root of `archive`.
+
+    antigen, evidence, weak: which label to read from a CoV-AbDab file, and what "(weak)" counts as.
+    """
 
     files: Annotated[Files, Field(min_length=1)]
-    format: Literal["table", "fasta", "sabdab"] = "table"
+    archive: FileName | None = None
+    format: Literal["table", "fasta", "sabdab", "airr", "oas", "cov-abdab"] = "table"
     licence: str = "not stated"
     citation: str = ""
+    antigen: str | None = None
+    evidence: Literal["binding", "neutralisation"] = "binding"
+    weak: Literal["drop", "positive", "negative"] = "drop"
     download: Annotated[tuple[Download, ...], Field(strict=False)] = ()
+
+    @property
+    def received(self) -> tuple[str, ...]:
+        """What lies in the folder: the archive, or else the files."""
+        return self.files if self.archive is None else (self.archive,)
 
 
 class Columns(_Table):
     """Which column of the source holds what. `chain`, `sequence`, `positions`, `paratope` are for one-row-per-chain
-    tables (format `sabdab`); `vh`, `vl`, `label` for one-row-per-antibody tables (format `table`)."""
+    tables (formats `sabdab` and `airr`); `vh`, `vl` for one-row-per-antibody tables. Formats with names of their own
+    (`airr`, `oas`, `cov-abdab`) need them only where a file differs."""
 
     sequence_id: str | None = None
     vh: str | None = None
@@ -100,6 +113,7 @@ class Columns(_Table):
     date: str | None = None
     v_call: str | None = None
     j_call: str | None = None
+    cell: str | None = None
     chain: str | None = None
     sequence: str | None = None
     positions: str | None = None
@@ -220,6 +234,13 @@ class Benchmark(_Table):
             msg = f"primary_baseline {value.primary_baseline!r} is not for this task (it has: {', '.join(possible)})"
             raise ValueError(msg)
         return value
+
+    @property
+    def label_values(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The values of the label that are positive, and those that are negative (none: every other one)."""
+        if self.source.format == "cov-abdab":
+            return ("yes",), ("no",)
+        return self.columns.positive, self.columns.negative
 
     @property
     def primary_baseline(self) -> Baseline:

@@ -57,7 +57,7 @@ def add_benchmark(folder: Path, home: Home, *, name: str | None = None, replace:
     benchmark = read_benchmark(folder, name=name)
     if folder.resolve() != target.resolve():
         with _arriving(target) as arriving:
-            for file in (FILE_NAME, *benchmark.source.files, *benchmark.candidates.files):
+            for file in (FILE_NAME, *benchmark.source.received, *benchmark.candidates.files):
                 _copy(folder / file, arriving / file)
     return name
 

@@ -26,9 +26,9 @@ def raw_dataset(context: AssetExecutionContext, config: Making, home: HomeResour
         raise InvalidBenchmarkError(name=benchmark.name, problems=problems)
 
     def build(draft: Draft) -> None:
-        for name in benchmark.source.files:
+        for name in benchmark.source.received:
             shutil.copyfile(folder / name, draft.path(f"{_SOURCES}/{name}"))
-        draft.metadata = {"files": len(benchmark.source.files), "licence": benchmark.source.licence}
+        draft.metadata = {"files": len(benchmark.source.received), "licence": benchmark.source.licence}
 
     return home.make(ref, build, force=config.force)
 

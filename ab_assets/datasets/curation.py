@@ -13,7 +13,7 @@ import polars as pl
 
 from ab_assets.datasets.imgt import cdrh3_of
 from ab_assets.datasets.labels import read_labels
-from ab_assets.datasets.readers.source import column_of, column_of_chain
+from ab_assets.datasets.readers.layouts import FIELDS, STANDARD, column_of, column_of_chain
 from ab_assets.datasets.rejection import Sieve, join_rejected
 from ab_assets.datasets.residues import clean_cdrh3, clean_chain
 from ab_assets.progress import Progress, silent
@@ -40,9 +40,9 @@ class Curation:
 
 def needs_numbering(benchmark: Benchmark) -> bool:
     """Tell whether the data leave open where CDR-H3 is: neither positions of heavy chains nor a cdrh3 column."""
-    columns = benchmark.columns
-    positions = {"table": columns.vh_positions, "sabdab": columns.positions, "fasta": None}[benchmark.source.format]
-    return positions is None and columns.cdrh3 is None
+    columns, layout = benchmark.columns, benchmark.source.format
+    given = columns.positions if "positions" in FIELDS[layout] else columns.vh_positions
+    return given is None and columns.cdrh3 is None and "cdrh3" not in STANDARD.get(layout, {})
 
 
 def curate(
@@ -77,8 +77,8 @@ def curate(
 
 
 def _label(sieve: Sieve, benchmark: Benchmark) -> None:
-    columns = benchmark.columns
-    label, undeclared = read_labels(sieve.rows["label"], positive=columns.positive, negative=columns.negative)
+    positive, negative = benchmark.label_values
+    label, undeclared = read_labels(sieve.rows["label"], positive=positive, negative=negative)
     sieve.rows = sieve.rows.with_columns(
         pl.col("label").alias("written_label"), label.alias("label"), undeclared.alias("undeclared")
     )
@@ -87,7 +87,7 @@ def _label(sieve: Sieve, benchmark: Benchmark) -> None:
         reason="undeclared-label",
         column=column_of(benchmark, "label"),
         value="written_label",
-        detail=f"declared are {', '.join(columns.positive)} (positive) and {', '.join(columns.negative)} (negative)",
+        detail=f"declared are {', '.join(positive)} (positive) and {', '.join(negative)} (negative)",
     )
 
 
@@ -120,8 +120,7 @@ def _number(sieve: Sieve, chain: str, benchmark: Benchmark, numbering: Numbering
 
 def _find_cdrh3(sieve: Sieve, benchmark: Benchmark, *, required: bool) -> None:
     column = column_of(benchmark, "cdrh3")
-    rows = clean_cdrh3(sieve.rows, is_junction="junction" in column.lower())
-    sieve.rows = rows.with_columns(pl.when(pl.col("vh").is_not_null()).then("cdrh3").alias("cdrh3"))
+    sieve.rows = clean_cdrh3(sieve.rows).with_columns(pl.when(pl.col("vh").is_not_null()).then("cdrh3").alias("cdrh3"))
     sieve.reject(
         ~pl.col("vh").str.contains(pl.col("cdrh3"), literal=True),
         reason="cdrh3-mismatch",

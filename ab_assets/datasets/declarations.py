@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ab_assets.datasets.labels import canonical
 from ab_assets.datasets.readers import suffix_of
 from ab_assets.datasets.readers.fasta import SUFFIXES as FASTA_SUFFIXES
-from ab_assets.datasets.readers.source import FIELDS, nearest_hint
+from ab_assets.datasets.readers.layouts import FIELDS, nearest_hint
 from ab_assets.errors import Problem
 
 if TYPE_CHECKING:
@@ -29,22 +29,23 @@ def declaration_problems(benchmark: Benchmark) -> list[Problem]:
 
 def _needed_columns(benchmark: Benchmark) -> Iterator[Problem]:
     needed: list[str] = []
-    if benchmark.source.format == "table":
+    layout = benchmark.source.format
+    if layout == "table":
         needed += benchmark.chain_names
-    elif benchmark.source.format == "sabdab":
+    elif layout == "sabdab":
         needed += ["chain", "sequence"] + (["entry"] if benchmark.chains == "HL" else [])
-    else:
+    elif layout == "fasta":
         needed += ["sequence_id"]
     if benchmark.task == "antigen-specificity":
-        needed += ["label"]
-    elif benchmark.source.format == "sabdab":
+        needed += ["label"] if "label" in FIELDS[layout] else []
+    elif "paratope" in FIELDS[layout]:
         needed += ["paratope"]
     else:
         yield Problem(
             what='task "paratope" needs one label per residue',
             where="benchmark.toml: source.format",
-            found=f'"{benchmark.source.format}"',
-            expected='"sabdab"',
+            found=f'"{layout}"',
+            expected='"sabdab" or "airr"',
             hint="Give one row per chain, with a list of 0 and 1 per residue.",
         )
     for field in needed:
@@ -71,6 +72,12 @@ def _unused_columns(benchmark: Benchmark) -> Iterator[Problem]:
 
 def _labels(benchmark: Benchmark) -> Iterator[Problem]:
     columns = benchmark.columns
+    if benchmark.source.format == "cov-abdab" and benchmark.source.antigen is None:
+        yield Problem(
+            what="it does not say for which antigen",
+            where="benchmark.toml: source.antigen",
+            expected='a name as in "Binds to", such as "SARS-CoV2_WT"',
+        )
     if columns.label is not None and not columns.positive:
         yield Problem(
             what="no value is declared as positive",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from ab_assets.datasets import imgt
-from ab_assets.datasets.readers.source import column_of_chain
+from ab_assets.datasets.readers.layouts import column_of_chain
 
 if TYPE_CHECKING:
     from ab_assets.benchmarks.schema import Benchmark
@@ -61,11 +61,9 @@ def clean_chain(sieve: Sieve, chain: str, benchmark: Benchmark) -> None:
     sieve.rows = sieve.rows.drop("written")
 
 
-def clean_cdrh3(frame: pl.DataFrame, *, is_junction: bool) -> pl.DataFrame:
-    """Return `frame` with `cdrh3` as IMGT 105-117: cleaned, and without C104 and W/F118 when given as junction."""
+def clean_cdrh3(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return `frame` with `cdrh3` in upper case, without white space and gaps."""
     text = pl.col("cdrh3").str.replace_all(rf"[\s{_GAP}]", "").str.to_uppercase()
-    if is_junction:
-        text = text.str.slice(1, (text.str.len_chars().cast(pl.Int64) - 2).clip(0))
     return frame.with_columns(pl.when(text != "").then(text).alias("cdrh3"))
 
 

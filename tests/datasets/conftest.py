@@ -93,6 +93,18 @@ def chain_benchmark():
 
 
 @pytest.fixture
+def format_benchmark():
+    """A benchmark over a.tsv or a.csv in a format that names its own columns."""
+
+    def make(layout, *, columns=None, files=None, task="antigen-specificity", **source):
+        given = {"files": files or (["a.tsv"] if layout == "airr" else ["a.csv"]), "format": layout} | source
+        content = {"name": "b", "task": task, "chains": "HL", "source": given, "columns": columns or {}}
+        return Benchmark.model_validate(content)
+
+    return make
+
+
+@pytest.fixture
 def write_csv(tmp_path):
     def write(name, header, *rows, separator=","):
         with (tmp_path / name).open("w", newline="") as stream:

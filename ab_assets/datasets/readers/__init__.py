@@ -8,22 +8,24 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from ab_assets.datasets.readers.airr import antibodies_from_airr
 from ab_assets.datasets.readers.antibodies import antibodies_from_table
+from ab_assets.datasets.readers.archives import SourceFiles
 from ab_assets.datasets.readers.chains import antibodies_from_chains
+from ab_assets.datasets.readers.cov_abdab import antibodies_from_cov_abdab
 from ab_assets.datasets.readers.delimited import SEPARATORS, read_delimited
 from ab_assets.datasets.readers.fasta import SUFFIXES as FASTA_SUFFIXES
 from ab_assets.datasets.readers.fasta import antibodies_from_fasta, read_fasta
+from ab_assets.datasets.readers.layouts import columns_in, missing_columns, readable_columns
+from ab_assets.datasets.readers.oas import antibodies_from_oas, metadata_of
 from ab_assets.datasets.readers.parquet import read_parquet
 from ab_assets.datasets.readers.source import (
     SOURCE,
     RawTable,
     SourceTable,
     canonical_part,
-    declared_columns,
-    missing_columns,
     part_of_file,
     reads_part_column,
-    source_path,
     standardise,
 )
 from ab_assets.datasets.rejection import Sieve, join_rejected
@@ -34,6 +36,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ab_assets.benchmarks.schema import Benchmark
+    from ab_assets.datasets.readers.delimited import Preamble
+
+_OF_TABLES = {
+    "sabdab": antibodies_from_chains,
+    "airr": antibodies_from_airr,
+    "oas": antibodies_from_oas,
+    "cov-abdab": antibodies_from_cov_abdab,
+}
 
 __all__ = ["SOURCE", "Reading", "SourceTable", "read_as_far_as_possible", "read_raw", "read_source", "suffix_of"]
 
@@ -62,16 +72,20 @@ def read_as_far_as_possible(benchmark: Benchmark, folder: Path) -> Reading:
     problems: list[Problem] = []
     tables: list[pl.DataFrame] = []
     records: list[pl.DataFrame] = []
-    for file in benchmark.source.files:
-        try:
-            if benchmark.source.format == "fasta" and suffix_of(file) in FASTA_SUFFIXES:
-                frame = read_fasta(source_path(folder, file), file=file)
-                records.append(_placed(frame, benchmark, file, with_part=True))
-            else:
-                tables.append(_read_table(benchmark, folder, file, problems))
-        except BadInputError as error:
-            problems.append(error.problem)
-    return Reading(_assembled(benchmark, tables, records), tuple(problems))
+    with SourceFiles(benchmark.source, folder) as sources:
+        for file in benchmark.source.files:
+            try:
+                if benchmark.source.format == "fasta" and suffix_of(file) in FASTA_SUFFIXES:
+                    frame = read_fasta(sources.path(file), file=file)
+                    records.append(_placed(frame, benchmark, file, with_part=True))
+                else:
+                    tables.append(_read_table(benchmark, sources.path(file), file, problems))
+            except BadInputError as error:
+                problems.append(error.problem)
+    try:
+        return Reading(_assembled(benchmark, tables, records), tuple(problems))
+    except BadInputError as error:
+        return Reading(SourceTable(SOURCE.to_frame(), join_rejected([])), (*problems, error.problem))
 
 
 def suffix_of(file: str) -> str:
@@ -80,14 +94,15 @@ def suffix_of(file: str) -> str:
     return PurePosixPath(path.stem).suffix if path.suffix == ".gz" else path.suffix
 
 
-def read_raw(path: Path, *, file: str, wanted: Collection[str]) -> RawTable:
+def read_raw(path: Path, *, file: str, wanted: Collection[str], preamble: Preamble | None = None) -> RawTable:
     """Read one table whose format its name tells: .csv, .tsv (also .gz) or .parquet.
 
+    `preamble` reads the line before the header, where a text table has one.
     Raises BadInputError for another name, UnreadableFileError for a file that is not what its name says.
     """
     suffix = suffix_of(file)
     if suffix in SEPARATORS:
-        return read_delimited(path, file=file, separator=SEPARATORS[suffix], wanted=wanted)
+        return read_delimited(path, file=file, separator=SEPARATORS[suffix], wanted=wanted, preamble=preamble)
     if suffix == ".parquet" and not file.lower().endswith(".gz"):
         return read_parquet(path, file=file, wanted=wanted)
     raise BadInputError(
@@ -98,11 +113,12 @@ def read_raw(path: Path, *, file: str, wanted: Collection[str]) -> RawTable:
     )
 
 
-def _read_table(benchmark: Benchmark, folder: Path, file: str, problems: list[Problem]) -> pl.DataFrame:
-    columns = declared_columns(benchmark)
+def _read_table(benchmark: Benchmark, path: Path, file: str, problems: list[Problem]) -> pl.DataFrame:
+    preamble = metadata_of if benchmark.source.format == "oas" else None
+    raw = read_raw(path, file=file, wanted=readable_columns(benchmark), preamble=preamble)
+    columns = columns_in(benchmark, raw.header)
     if not reads_part_column(benchmark):
         columns.pop("part", None)
-    raw = read_raw(source_path(folder, file), file=file, wanted=set(columns.values()))
     problems += missing_columns(benchmark, file, raw.header)
     return _placed(standardise(raw, columns), benchmark, file, with_part=benchmark.source.format != "fasta")
 
@@ -121,8 +137,8 @@ def _assembled(benchmark: Benchmark, tables: list[pl.DataFrame], records: list[p
         return SourceTable(SOURCE.to_frame(), join_rejected([]))
     if benchmark.source.format == "table":
         source = antibodies_from_table(tables)
-    elif benchmark.source.format == "sabdab":
-        source = antibodies_from_chains(tables, benchmark)
+    elif benchmark.source.format in _OF_TABLES:
+        source = _OF_TABLES[benchmark.source.format](tables, benchmark)
     elif records:
         source = antibodies_from_fasta(records, tables, benchmark)
     else:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from ab_assets.benchmarks.schema import Benchmark, Columns, Source, Split
 from ab_assets.datasets.readers import read_raw, suffix_of
 from ab_assets.datasets.readers.fasta import SUFFIXES as FASTA_SUFFIXES
-from ab_assets.datasets.readers.source import nearest_hint, source_path
+from ab_assets.datasets.readers.layouts import nearest_hint
+from ab_assets.datasets.readers.source import source_path
 from ab_assets.errors import BadInputError
 
 if TYPE_CHECKING:

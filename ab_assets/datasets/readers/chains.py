@@ -28,11 +28,10 @@ def antibodies_from_chains(frames: Sequence[pl.DataFrame], benchmark: Benchmark)
 
     `frames`: standardised columns with `file`, `row` and `part`.
     """
-    rows = pl.concat([_with_lists(frame) for frame in frames], how="diagonal_relaxed")
+    rows = pl.concat([with_lists(frame) for frame in frames], how="diagonal_relaxed")
     absent = [pl.lit(None, dtype=pl.String).alias(name) for name in ("chain", "entry") if name not in rows.columns]
     rows = rows.with_columns(absent)
-    kind = pl.col("chain").str.to_lowercase().replace_strict(_KINDS, default=None, return_dtype=pl.String)
-    sieve = Sieve(rows.with_columns(kind.alias("kind"), pl.col("entry").alias("pair")))
+    sieve = Sieve(rows.with_columns(kind_of(pl.col("chain")).alias("kind"), pl.col("entry").alias("pair")))
     sieve.reject(
         pl.col("kind").is_null(),
         reason="unknown-chain",
@@ -68,7 +67,13 @@ def spread_chains(rows: pl.DataFrame) -> pl.DataFrame:
     return conform(rows.select(name for name in SOURCE if name in rows.columns), SOURCE)
 
 
-def _with_lists(frame: pl.DataFrame) -> pl.DataFrame:
+def kind_of(name: pl.Expr) -> pl.Expr:
+    """Return "vh" or "vl" for the usual names of a chain; null for anything else."""
+    return name.str.to_lowercase().replace_strict(_KINDS, default=None, return_dtype=pl.String)
+
+
+def with_lists(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return `frame` with `positions` and `paratope`, where it has them, as lists of text."""
     lists = {"positions": False, "paratope": True}
     return frame.with_columns(
         as_list(frame, name, one_sign_each=signs).alias(name) for name, signs in lists.items() if name in frame.columns

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import zlib
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Protocol
 
 import polars as pl
 
@@ -13,21 +13,35 @@ from ab_assets.datasets.readers.source import RawTable
 from ab_assets.errors import UnreadableFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
+
+
+class Preamble(Protocol):
+    """Reads what stands before the header."""
+
+    def __call__(self, record: Sequence[str], *, file: str) -> Mapping[str, str]:
+        """Return what the fields of the first line say about all rows."""
+        ...
+
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
-def read_delimited(path: Path, *, file: str, separator: str, wanted: Collection[str]) -> RawTable:
+def read_delimited(
+    path: Path, *, file: str, separator: str, wanted: Collection[str], preamble: Preamble | None = None
+) -> RawTable:
     """Read a text table with a header line; empty cells become null.
 
-    `row` counts records from 1; empty lines count but are no rows. Only `wanted` columns are kept.
+    `row` counts records from 1; empty lines count but are no rows. Only `wanted` columns are kept. `preamble` reads the
+    first record when it is not yet the header, and what it returns holds for every row as if it were a column.
     Raises UnreadableFileError when the file is truncated, is no UTF-8 text, or a record has another number of fields.
     """
     try:
         with open_text(path) as stream:
-            return _read(csv.reader(stream, delimiter=separator, strict=True), file=file, wanted=wanted)
+            records = csv.reader(stream, delimiter=separator, strict=True)
+            about = preamble(next(records, []), file=file) if preamble else {}
+            return _read(records, file=file, wanted=wanted, about=about)
     except csv.Error as error:
         raise UnreadableFileError(
             what=f"this is no valid table: {error}", where=file, hint="Look for a quotation mark without its partner."
@@ -67,7 +81,7 @@ def unreadable(error: BaseException, *, file: str) -> UnreadableFileError:
     return UnreadableFileError(what=f"the file cannot be read: {error}", where=file, hint="Check its permissions.")
 
 
-def _read(records: Iterator[list[str]], *, file: str, wanted: Collection[str]) -> RawTable:
+def _read(records: Iterator[list[str]], *, file: str, wanted: Collection[str], about: Mapping[str, str]) -> RawTable:
     header = tuple(name.strip() for name in next(records, []))
     if not header:
         raise UnreadableFileError(what="the file is empty", where=file, expected="a header line and one line per row")
@@ -95,4 +109,7 @@ def _read(records: Iterator[list[str]], *, file: str, wanted: Collection[str]) -
             hint="The file may be truncated, or a cell may hold the separator without quotation marks.",
         )
     columns = {header[place]: pl.Series(column, dtype=pl.String) for place, column in zip(places, cells, strict=True)}
-    return RawTable(header, pl.Series(rows, dtype=pl.Int64), columns)
+    for name in about.keys() - set(header):
+        if name in wanted:
+            columns[name] = pl.repeat(about[name], len(rows), dtype=pl.String, eager=True)
+    return RawTable((*header, *sorted(about.keys() - set(header))), pl.Series(rows, dtype=pl.Int64), columns)

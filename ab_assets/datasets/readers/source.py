@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ab_assets.errors import BadInputError, Problem, UnknownNameError
+from ab_assets.datasets.readers.layouts import nearest_hint
+from ab_assets.errors import BadInputError, UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from ab_assets.benchmarks.schema import Benchmark
 
@@ -41,14 +41,6 @@ SOURCE = pl.Schema(
         "j_call": pl.String(),
     }
 )
-
-_ABOUT = ("sequence_id", "cdrh3", "label", "subject_id", "entry", "part", "date", "v_call", "j_call")
-# Which entries of [columns] each format reads.
-FIELDS: Mapping[str, tuple[str, ...]] = {
-    "table": (*_ABOUT, "vh", "vl", "vh_positions", "vl_positions"),
-    "sabdab": (*_ABOUT, "chain", "sequence", "positions", "paratope"),
-    "fasta": _ABOUT,
-}
 
 _PARTS = {
     "train": "train",
@@ -86,25 +78,6 @@ class RawTable:
     columns: Mapping[str, pl.Series]
 
 
-def declared_columns(benchmark: Benchmark) -> dict[str, str]:
-    """Return {field: column name} of what [columns] declares and the benchmark's format reads."""
-    found = {field: getattr(benchmark.columns, field) for field in FIELDS[benchmark.source.format]}
-    return {field: column for field, column in found.items() if column is not None}
-
-
-def column_of(benchmark: Benchmark, field: str) -> str:
-    """Return the name under which the user knows `field`: the declared column, or the field where none is declared."""
-    return declared_columns(benchmark).get(field, field)
-
-
-def column_of_chain(benchmark: Benchmark, field: str) -> str:
-    """Return the user's column for `field`, one of vh, vl, *_positions and *_paratope, whatever the format calls it."""
-    if benchmark.source.format == "table":
-        return column_of(benchmark, field)
-    kind = field.partition("_")[2] or "sequence"
-    return column_of(benchmark, kind) if benchmark.source.format == "sabdab" else kind
-
-
 def source_path(folder: Path, file: str) -> Path:
     """Return where `file` is, and make sure that it is a file inside `folder`.
 
@@ -130,35 +103,6 @@ def source_path(folder: Path, file: str) -> Path:
     return path
 
 
-def nearest_hint(name: str, names: Sequence[str]) -> str:
-    """Return "Did you mean ...?" with the nearest of `names`, or nothing when none is near."""
-    spelled = {other.casefold(): other for other in reversed(names)}
-    near = difflib.get_close_matches(name.casefold(), list(spelled), n=1, cutoff=0.6)
-    if not near:
-        within = [other for folded, other in spelled.items() if folded and folded in name.casefold()]
-        within += [other for folded, other in spelled.items() if name.casefold() in folded]
-        return f"Did you mean {within[0]!r}?" if within else ""
-    return f"Did you mean {spelled[near[0]]!r}?"
-
-
-def missing_columns(benchmark: Benchmark, file: str, header: Sequence[str]) -> list[Problem]:
-    """Return one Problem for each declared column that `file` lacks or has twice, naming the nearest one it has."""
-    problems = []
-    for field, column in declared_columns(benchmark).items():
-        if header.count(column) == 1:
-            continue
-        twice = column in header
-        problems.append(
-            Problem(
-                what=f"column {column!r} (columns.{field}) is {'there more than once' if twice else 'missing'}",
-                where=file,
-                found=", ".join(repr(name) for name in header[:12]) + (", ..." if len(header) > 12 else ""),
-                hint="Rename one of them." if twice else _missing_hint(column, header),
-            )
-        )
-    return problems
-
-
 def part_of_file(benchmark: Benchmark, file: str) -> str | None:
     """Return the part that every row of `file` belongs to, or None when files do not say it."""
     split = benchmark.split
@@ -181,20 +125,19 @@ def canonical_part(column: str) -> pl.Expr:
 
 
 def standardise(raw: RawTable, columns: Mapping[str, str]) -> pl.DataFrame:
-    """Return `row` and one column per field of `columns`: text trimmed and null where empty, lists as they are."""
+    """Return `row` and one column per field of `columns`: text trimmed and null where empty, lists as they are.
+
+    `cdrh3` from a column with "junction" in its name loses C104 and W/F118, which an AIRR junction has.
+    """
     found = [raw.columns[column].alias(field) for field, column in columns.items() if column in raw.columns]
     missing = [field for field, column in columns.items() if column not in raw.columns]
     frame = pl.DataFrame({"row": raw.rows}).with_columns(*found, pl.lit(None, dtype=pl.String).alias("none"))
     text = [series.name for series in found if series.dtype == pl.String]
     trimmed = {field: pl.col(field).str.strip_chars() for field in text}
+    if "junction" in columns.get("cdrh3", "").lower() and "cdrh3" in trimmed:
+        junction = trimmed["cdrh3"].str.strip_chars("-.")
+        trimmed["cdrh3"] = junction.str.slice(1, (junction.str.len_chars().cast(pl.Int64) - 2).clip(0))
     return frame.with_columns(
         *(pl.when(value != "").then(value).alias(field) for field, value in trimmed.items()),
         *(pl.col("none").alias(field) for field in missing),
     ).select("row", *columns)
-
-
-def _missing_hint(column: str, header: Sequence[str]) -> str:
-    for sign in (";", "\t", ",", "|"):
-        if len(header) == 1 and sign in header[0]:
-            return f"The header holds {sign!r}: is the file separated by it? csv means ',', tsv means tab."
-    return nearest_hint(column, header) or "Name an existing column in benchmark.toml, or leave the entry out."

@@ -1,6 +1,8 @@
+import polars as pl
 import pytest
 
-from ab_assets.datasets.readers.source import missing_columns, nearest_hint, part_of_file, source_path
+from ab_assets.datasets.readers.layouts import missing_columns, nearest_hint
+from ab_assets.datasets.readers.source import RawTable, part_of_file, source_path, standardise
 from ab_assets.errors import BadInputError, UnknownNameError
 
 
@@ -49,3 +51,11 @@ def test_files_say_their_part_in_published_splits_and_as_test_files(table_benchm
     assert [part_of_file(published, file) for file in ("a.csv", "b.csv", "c.csv")] == ["train", "test", None]
     identity = table_benchmark(split={"parts": parts, "test_files": ["c.csv"]})
     assert [part_of_file(identity, file) for file in ("a.csv", "b.csv", "c.csv")] == [None, None, "test"]
+
+
+@pytest.mark.parametrize(("junction", "cdrh3"), [("CARDYW", "ARDY"), (".CARDYW-", "ARDY"), ("CW", None), ("C", None)])
+def test_a_junction_loses_its_anchors_and_a_cdr3_does_not(junction, cdrh3):
+    rows = pl.Series([1], dtype=pl.Int64)
+    for column, expected in (("junction_aa", cdrh3), ("cdr3_aa", junction)):
+        raw = RawTable((column,), rows, {column: pl.Series([junction])})
+        assert standardise(raw, {"cdrh3": column})["cdrh3"].to_list() == [expected]
