@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from ab_assets.datasets.readers.cov_abdab import antibodies_from_cov_abdab
 from ab_assets.datasets.readers.delimited import SEPARATORS, read_delimited
 from ab_assets.datasets.readers.fasta import SUFFIXES as FASTA_SUFFIXES
 from ab_assets.datasets.readers.fasta import antibodies_from_fasta, read_fasta
-from ab_assets.datasets.readers.layouts import columns_in, missing_columns, readable_columns
+from ab_assets.datasets.readers.layouts import columns_in, missing_columns, readable_columns, stands_alone
 from ab_assets.datasets.readers.oas import antibodies_from_oas, metadata_of
 from ab_assets.datasets.readers.parquet import read_parquet
 from ab_assets.datasets.readers.source import (
@@ -24,15 +25,17 @@ from ab_assets.datasets.readers.source import (
     RawTable,
     SourceTable,
     canonical_part,
+    combined,
     part_of_file,
     reads_part_column,
+    renumbered,
     standardise,
 )
 from ab_assets.datasets.rejection import Sieve, join_rejected
 from ab_assets.errors import BadInputError, InvalidBenchmarkError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Generator, Iterator
     from pathlib import Path
 
     from ab_assets.benchmarks.schema import Benchmark
@@ -45,7 +48,18 @@ _OF_TABLES = {
     "cov-abdab": antibodies_from_cov_abdab,
 }
 
-__all__ = ["SOURCE", "Reading", "SourceTable", "read_as_far_as_possible", "read_raw", "read_source", "suffix_of"]
+__all__ = [
+    "SOURCE",
+    "Reading",
+    "SourceTable",
+    "chunks_as_far_as_possible",
+    "read_as_far_as_possible",
+    "read_chunks",
+    "read_header",
+    "read_raw",
+    "read_source",
+    "suffix_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,31 +75,52 @@ def read_source(benchmark: Benchmark, folder: Path) -> SourceTable:
 
     Raises InvalidBenchmarkError with every missing or unreadable file and every declared column that is missing.
     """
-    reading = read_as_far_as_possible(benchmark, folder)
-    if reading.problems:
-        raise InvalidBenchmarkError(name=benchmark.name, problems=reading.problems)
-    return reading.source
+    return combined(list(read_chunks(benchmark, folder)))
+
+
+def read_chunks(benchmark: Benchmark, folder: Path) -> Iterator[SourceTable]:
+    """Yield the rows that read_source returns, some 100,000 at a time; raises as it does, after the last of them."""
+    problems: list[Problem] = []
+    yield from chunks_as_far_as_possible(benchmark, folder, problems)
+    if problems:
+        raise InvalidBenchmarkError(name=benchmark.name, problems=problems)
 
 
 def read_as_far_as_possible(benchmark: Benchmark, folder: Path) -> Reading:
-    """Return the rows of the files that can be read, missing columns as null, and all problems of the others."""
+    """Return the rows that can be read, missing columns as null, and all problems of the others."""
     problems: list[Problem] = []
-    tables: list[pl.DataFrame] = []
+    source = combined(list(chunks_as_far_as_possible(benchmark, folder, problems)))
+    return Reading(source, tuple(problems))
+
+
+def chunks_as_far_as_possible(benchmark: Benchmark, folder: Path, problems: list[Problem]) -> Iterator[SourceTable]:
+    """Yield the rows that can be read, and append what is wrong with the others to `problems` on the way.
+
+    Rows that may belong to the antibody of a far row (chains that are paired) come together, as one chunk.
+    """
+    held: list[pl.DataFrame] = []
     records: list[pl.DataFrame] = []
+    known = 0
     with SourceFiles(benchmark.source, folder) as sources:
         for file in benchmark.source.files:
             try:
                 if benchmark.source.format == "fasta" and suffix_of(file) in FASTA_SUFFIXES:
                     frame = read_fasta(sources.path(file), file=file)
                     records.append(_placed(frame, benchmark, file, with_part=True))
-                else:
-                    tables.append(_read_table(benchmark, sources.path(file), file, problems))
+                    continue
+                for frame in _read_table(benchmark, sources.path(file), file, problems):
+                    if not stands_alone(benchmark, frame.columns):
+                        held.append(frame)
+                        continue
+                    chunk, known = renumbered(_assembled(benchmark, [frame], []), after=known)
+                    yield chunk
             except BadInputError as error:
                 problems.append(error.problem)
-    try:
-        return Reading(_assembled(benchmark, tables, records), tuple(problems))
-    except BadInputError as error:
-        return Reading(SourceTable(SOURCE.to_frame(), join_rejected([])), (*problems, error.problem))
+    if held or records:
+        try:
+            yield renumbered(_assembled(benchmark, held, records), after=known)[0]
+        except BadInputError as error:
+            problems.append(error.problem)
 
 
 def suffix_of(file: str) -> str:
@@ -94,10 +129,13 @@ def suffix_of(file: str) -> str:
     return PurePosixPath(path.stem).suffix if path.suffix == ".gz" else path.suffix
 
 
-def read_raw(path: Path, *, file: str, wanted: Collection[str], preamble: Preamble | None = None) -> RawTable:
-    """Read one table whose format its name tells: .csv, .tsv (also .gz) or .parquet.
+def read_raw(
+    path: Path, *, file: str, wanted: Collection[str], preamble: Preamble | None = None
+) -> Generator[RawTable]:
+    """Yield the rows of one table whose format its name tells: .csv, .tsv (also .gz) or .parquet.
 
-    `preamble` reads the line before the header, where a text table has one.
+    There is at least one chunk, if only for its header. `preamble` reads the line before the header, where a text table
+    has one.
     Raises BadInputError for another name, UnreadableFileError for a file that is not what its name says.
     """
     suffix = suffix_of(file)
@@ -113,14 +151,23 @@ def read_raw(path: Path, *, file: str, wanted: Collection[str], preamble: Preamb
     )
 
 
-def _read_table(benchmark: Benchmark, path: Path, file: str, problems: list[Problem]) -> pl.DataFrame:
+def read_header(path: Path, *, file: str) -> tuple[str, ...]:
+    """Return the names in the header of a table, as read_raw."""
+    with closing(read_raw(path, file=file, wanted=())) as chunks:
+        return next(chunks).header
+
+
+def _read_table(benchmark: Benchmark, path: Path, file: str, problems: list[Problem]) -> Iterator[pl.DataFrame]:
     preamble = metadata_of if benchmark.source.format == "oas" else None
-    raw = read_raw(path, file=file, wanted=readable_columns(benchmark), preamble=preamble)
-    columns = columns_in(benchmark, raw.header)
-    if not reads_part_column(benchmark):
-        columns.pop("part", None)
-    problems += missing_columns(benchmark, file, raw.header)
-    return _placed(standardise(raw, columns), benchmark, file, with_part=benchmark.source.format != "fasta")
+    known = False
+    for raw in read_raw(path, file=file, wanted=readable_columns(benchmark), preamble=preamble):
+        columns = columns_in(benchmark, raw.header)
+        if not reads_part_column(benchmark):
+            columns.pop("part", None)
+        if not known:
+            problems += missing_columns(benchmark, file, raw.header)
+            known = True
+        yield _placed(standardise(raw, columns), benchmark, file, with_part=benchmark.source.format != "fasta")
 
 
 def _placed(frame: pl.DataFrame, benchmark: Benchmark, file: str, *, with_part: bool) -> pl.DataFrame:

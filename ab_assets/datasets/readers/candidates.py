@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ab_assets.benchmarks.schema import Benchmark, Columns, Source, Split
-from ab_assets.datasets.readers import read_raw, suffix_of
+from ab_assets.datasets.readers import read_header, suffix_of
 from ab_assets.datasets.readers.fasta import SUFFIXES as FASTA_SUFFIXES
 from ab_assets.datasets.readers.layouts import nearest_hint
 from ab_assets.datasets.readers.source import source_path
@@ -26,7 +26,7 @@ def as_candidates(benchmark: Benchmark, path: Path) -> Benchmark:
     source_path(path.parent, path.name)
     if suffix_of(path.name) in FASTA_SUFFIXES:
         return _over(benchmark, path, "fasta", Columns())
-    header = read_raw(path, file=path.name, wanted=()).header
+    header = read_header(path, file=path.name)
     columns = benchmark.columns
     ids = next((name for name in (columns.sequence_id, "sequence_id", "id") if name in header), None)
     if columns.sequence in header and columns.chain in header:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import csv
 import gzip
+import itertools
 import zlib
 from typing import IO, TYPE_CHECKING, Protocol
 
 import polars as pl
 
-from ab_assets.datasets.readers.source import RawTable
+from ab_assets.datasets.readers.source import CHUNK_ROWS, RawTable
 from ab_assets.errors import UnreadableFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
 
@@ -30,8 +31,8 @@ SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 def read_delimited(
     path: Path, *, file: str, separator: str, wanted: Collection[str], preamble: Preamble | None = None
-) -> RawTable:
-    """Read a text table with a header line; empty cells become null.
+) -> Generator[RawTable]:
+    """Yield the rows of a text table with a header line, in chunks; empty cells become null.
 
     `row` counts records from 1; empty lines count but are no rows. Only `wanted` columns are kept. `preamble` reads the
     first record when it is not yet the header, and what it returns holds for every row as if it were a column.
@@ -41,7 +42,7 @@ def read_delimited(
         with open_text(path) as stream:
             records = csv.reader(stream, delimiter=separator, strict=True)
             about = preamble(next(records, []), file=file) if preamble else {}
-            return _read(records, file=file, wanted=wanted, about=about)
+            yield from _read(records, file=file, wanted=wanted, about=about)
     except csv.Error as error:
         raise UnreadableFileError(
             what=f"this is no valid table: {error}", where=file, hint="Look for a quotation mark without its partner."
@@ -81,23 +82,37 @@ def unreadable(error: BaseException, *, file: str) -> UnreadableFileError:
     return UnreadableFileError(what=f"the file cannot be read: {error}", where=file, hint="Check its permissions.")
 
 
-def _read(records: Iterator[list[str]], *, file: str, wanted: Collection[str], about: Mapping[str, str]) -> RawTable:
+def _read(
+    records: Iterator[list[str]], *, file: str, wanted: Collection[str], about: Mapping[str, str]
+) -> Iterator[RawTable]:
     header = tuple(name.strip() for name in next(records, []))
     if not header:
         raise UnreadableFileError(what="the file is empty", where=file, expected="a header line and one line per row")
     places = [place for place, name in enumerate(header) if name in wanted and header.index(name) == place]
-    rows: list[int] = []
-    cells: list[list[str]] = [[] for _ in places]
+    said = {name: value for name, value in about.items() if name not in header}
+    numbered = enumerate(records, start=1)
     misshapen: list[tuple[int, int]] = []
-    for row, record in enumerate(records, start=1):
-        if not record:
-            continue
-        if len(record) != len(header):
-            misshapen.append((row, len(record)))
-            continue
-        rows.append(row)
-        for column, place in zip(cells, places, strict=True):
-            column.append(record[place])
+    first = True
+    while True:
+        rows: list[int] = []
+        cells: list[list[str]] = [[] for _ in places]
+        for row, record in itertools.islice(numbered, CHUNK_ROWS):
+            if len(record) == len(header):
+                rows.append(row)
+                for column, place in zip(cells, places, strict=True):
+                    column.append(record[place])
+            elif record:
+                misshapen.append((row, len(record)))
+        if not rows and not first:
+            break
+        first = False
+        columns = {
+            header[place]: pl.Series(column, dtype=pl.String) for place, column in zip(places, cells, strict=True)
+        }
+        columns |= {
+            name: pl.repeat(said[name], len(rows), dtype=pl.String, eager=True) for name in said if name in wanted
+        }
+        yield RawTable((*header, *sorted(said)), pl.Series(rows, dtype=pl.Int64), columns)
     if misshapen:
         row, count = misshapen[0]
         others = f" (and {len(misshapen) - 1} more rows)" if len(misshapen) > 1 else ""
@@ -108,8 +123,3 @@ def _read(records: Iterator[list[str]], *, file: str, wanted: Collection[str], a
             expected=f"{len(header)}",
             hint="The file may be truncated, or a cell may hold the separator without quotation marks.",
         )
-    columns = {header[place]: pl.Series(column, dtype=pl.String) for place, column in zip(places, cells, strict=True)}
-    for name in about.keys() - set(header):
-        if name in wanted:
-            columns[name] = pl.repeat(about[name], len(rows), dtype=pl.String, eager=True)
-    return RawTable((*header, *sorted(about.keys() - set(header))), pl.Series(rows, dtype=pl.Int64), columns)

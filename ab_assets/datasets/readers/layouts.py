@@ -84,6 +84,12 @@ def columns_in(benchmark: Benchmark, header: Sequence[str]) -> dict[str, str]:
     return {field: name for field, name in present.items() if name is not None} | declared_columns(benchmark)
 
 
+def stands_alone(benchmark: Benchmark, fields: Sequence[str]) -> bool:
+    """Tell whether a row with these fields is all that is said about its antibody, whatever other rows say."""
+    layout = benchmark.source.format
+    return layout in ("table", "oas") or (layout == "airr" and "cell" not in fields)
+
+
 def declared_columns(benchmark: Benchmark) -> dict[str, str]:
     """Return {field: column name} of what [columns] declares and the benchmark's format reads."""
     found = {field: getattr(benchmark.columns, field) for field in FIELDS[benchmark.source.format]}

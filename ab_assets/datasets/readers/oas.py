@@ -8,16 +8,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from ab_assets.datasets.readers.airr import antibodies_from_airr
 from ab_assets.datasets.readers.antibodies import antibodies_from_table
-from ab_assets.datasets.readers.source import SourceTable
-from ab_assets.datasets.rejection import join_rejected
+from ab_assets.datasets.readers.source import SourceTable, combined, renumbered
 from ab_assets.errors import UnreadableFileError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import polars as pl
 
     from ab_assets.benchmarks.schema import Benchmark
 
@@ -49,9 +48,8 @@ def antibodies_from_oas(frames: Sequence[pl.DataFrame], benchmark: Benchmark) ->
     parts += [antibodies_from_airr(unpaired, benchmark)] if unpaired else []
     if len(parts) == 1:
         return parts[0]
-    first, second = (part.rows for part in parts)
-    shifted = second.with_columns(pl.col("antibody") + 1 + (first["antibody"].max() or 0))
-    return SourceTable(pl.concat([first, shifted]), join_rejected([part.rejected for part in parts]))
+    first, known = renumbered(parts[0], after=0)
+    return combined([first, renumbered(parts[1], after=known)[0]])
 
 
 def _no_metadata(text: str, file: str) -> UnreadableFileError:

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from ab_assets.datasets.readers.source import RawTable
+from ab_assets.datasets.readers.source import CHUNK_ROWS, RawTable
 from ab_assets.errors import UnreadableFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Generator
     from pathlib import Path
 
 
-def read_parquet(path: Path, *, file: str, wanted: Collection[str]) -> RawTable:
-    """Read the `wanted` columns of a Parquet file; `row` counts from 1.
+def read_parquet(path: Path, *, file: str, wanted: Collection[str]) -> Generator[RawTable]:
+    """Yield the `wanted` columns of a Parquet file, in chunks; `row` counts from 1.
 
     Raises UnreadableFileError when the file is truncated, is no Parquet file, or a wanted column holds what is no text,
     number, boolean, date or list of those.
@@ -27,8 +27,15 @@ def read_parquet(path: Path, *, file: str, wanted: Collection[str]) -> RawTable:
     try:
         header = tuple(str(name) for name in pq.read_schema(path).names)
         names = [name for name in dict.fromkeys(header) if name in wanted and header.count(name) == 1]
-        table = pq.ParquetFile(path).read(columns=names)
-        table.validate(full=True)
+        with pq.ParquetFile(path) as opened:
+            done = 0
+            for batch in opened.iter_batches(batch_size=CHUNK_ROWS, columns=names):
+                batch.validate(full=True)
+                yield _chunk(header, names, batch, done=done, file=file)
+                done += batch.num_rows
+            if not done:
+                empty = opened.schema_arrow.empty_table().select(names)
+                yield _chunk(header, names, empty, done=0, file=file)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise UnreadableFileError(
             what="this is no Parquet file, or it is truncated or damaged",
@@ -36,8 +43,11 @@ def read_parquet(path: Path, *, file: str, wanted: Collection[str]) -> RawTable:
             found=str(error).split("\n", 1)[0][:120],
             hint="Copy or download it again.",
         ) from error
-    columns = {name: _as_text(table.column(name), name, file=file) for name in names}
-    return RawTable(header, pl.int_range(1, table.num_rows + 1, dtype=pl.Int64, eager=True), columns)
+
+
+def _chunk(header: tuple[str, ...], names: list[str], table: Any, *, done: int, file: str) -> RawTable:  # noqa: ANN401
+    rows = pl.int_range(done + 1, done + table.num_rows + 1, dtype=pl.Int64, eager=True)
+    return RawTable(header, rows, {name: _as_text(table.column(name), name, file=file) for name in names})
 
 
 def _as_text(column: Any, name: str, *, file: str) -> pl.Series:  # noqa: ANN401 - pyarrow carries no types

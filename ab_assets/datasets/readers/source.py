@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from ab_assets.datasets.readers.layouts import nearest_hint
+from ab_assets.datasets.rejection import join_rejected
 from ab_assets.errors import BadInputError, UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ab_assets.benchmarks.schema import Benchmark
 
@@ -66,9 +67,27 @@ class SourceTable:
         return self.rows.height + self.rejected.height
 
 
+def combined(tables: Sequence[SourceTable]) -> SourceTable:
+    """Return all tables as one; their antibodies are already numbered apart."""
+    if not tables:
+        return SourceTable(SOURCE.to_frame(), join_rejected([]))
+    return SourceTable(pl.concat([one.rows for one in tables]), join_rejected([one.rejected for one in tables]))
+
+
+def renumbered(table: SourceTable, *, after: int) -> tuple[SourceTable, int]:
+    """Return the table with its antibodies numbered from `after` on, and where the next one starts."""
+    rows = table.rows.with_columns(pl.col("antibody") + after)
+    last = rows["antibody"].max()
+    return SourceTable(rows, table.rejected), after if last is None else int(last) + 1  # type: ignore[arg-type]
+
+
+# How many rows are read at a time.
+CHUNK_ROWS = 100_000
+
+
 @dataclass(frozen=True, slots=True)
 class RawTable:
-    """One file: the names in its header, the number of each row, and those of the wanted columns that it has.
+    """Rows of one file: the names in its header, the number of each row, and those of the wanted columns that it has.
 
     Columns are as long as `rows`, of text or of lists of text.
     """

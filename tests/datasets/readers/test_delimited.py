@@ -7,7 +7,8 @@ from ab_assets.errors import UnreadableFileError
 
 
 def read(path, *wanted, separator=","):
-    return read_delimited(path, file=path.name, separator=separator, wanted=wanted)
+    (table,) = read_delimited(path, file=path.name, separator=separator, wanted=wanted)
+    return table
 
 
 def rows_of(table):

@@ -10,7 +10,8 @@ from ab_assets.errors import UnreadableFileError
 
 
 def read(path, *wanted):
-    return read_parquet(path, file=path.name, wanted=wanted)
+    (table,) = read_parquet(path, file=path.name, wanted=wanted)
+    return table
 
 
 @pytest.fixture
