@@ -54,6 +54,7 @@ def _curation(benchmark: Benchmark) -> Parameters:
         "source": benchmark.source.model_dump(mode="json", include={"format", "antigen", "evidence", "weak"}),
         "members": list(benchmark.source.files) if benchmark.source.archive else [],
         "columns": benchmark.columns.model_dump(mode="json"),
+        "curation": benchmark.curation.model_dump(mode="json"),
         "published": split.policy == "published",
         "parts": split.parts.model_dump(mode="json"),
         "test_files": list(split.test_files),

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 _MANIFEST_FORMAT = 1
 
+# Rows of a Parquet row group.
+_ROW_GROUP = 100_000
+
 # What reading a JSON file that is not ours can raise: no text, no JSON, nested too deep, another shape.
 _NOT_OURS = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
 
@@ -113,6 +116,10 @@ class Artifact:
         """Return a Parquet file as a table."""
         return pl.read_parquet(self.path(f"{name}.parquet"), glob=False)
 
+    def scan(self, name: str) -> pl.LazyFrame:
+        """Return a Parquet file as a table that is not read yet."""
+        return pl.scan_parquet(self.path(f"{name}.parquet"), glob=False)
+
     def document(self, name: str) -> Any:  # noqa: ANN401 - any JSON value
         """Return a JSON file's value."""
         return json.loads(self.path(f"{name}.json").read_text(encoding="utf-8"))
@@ -147,9 +154,9 @@ class Draft:
         self.folder = folder
         self.metadata: dict[str, Any] = {}
 
-    def table(self, name: str, frame: pl.DataFrame) -> None:
-        """Write a table as Parquet."""
-        frame.write_parquet(self.path(f"{name}.parquet"), compression="zstd")
+    def table(self, name: str, frame: pl.DataFrame | pl.LazyFrame) -> None:
+        """Write a table as Parquet; a lazy one without holding it in memory. Equal parts give equal bytes."""
+        frame.lazy().sink_parquet(self.path(f"{name}.parquet"), compression="zstd", row_group_size=_ROW_GROUP)
 
     def document(self, name: str, value: object) -> None:
         """Write a JSON value, keys sorted."""

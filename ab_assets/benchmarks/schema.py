@@ -39,6 +39,13 @@ def _distinct(values: tuple[Item, ...]) -> tuple[Item, ...]:
     return values
 
 
+def _ascending(value: tuple[int, int]) -> tuple[int, int]:
+    if value[0] > value[1]:
+        msg = f"{list(value)} is no range: the first number is the larger one"
+        raise ValueError(msg)
+    return value
+
+
 Task = Literal["antigen-specificity", "paratope"]
 Chains = Literal["H", "L", "HL"]
 Policy = Literal["identity", "group", "published", "random", "time"]
@@ -52,6 +59,7 @@ Models = Annotated[
 ]
 Files = Annotated[tuple[FileName, ...], Field(strict=False), AfterValidator(_distinct)]
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
+Range = Annotated[tuple[Annotated[int, Field(ge=1)], int], Field(strict=False), AfterValidator(_ascending)]
 
 # The baselines that can do a task; the first is the one that its models are compared with.
 _BASELINES: Mapping[str, tuple[Baseline, ...]] = {
@@ -127,6 +135,21 @@ class Columns(_Table):
         if not isinstance(value, list | tuple):
             return value
         return tuple(str(item).lower() if isinstance(item, bool) else str(item) for item in value)
+
+
+class Curating(_Table):
+    """What is done with rows that can be read in more than one way.
+
+    conflicts: rows of one antibody with contradicting labels are dropped, or the fewer of them are, or they are an
+    error. ambiguous: B, J, O, U and Z reject the row, or become X. unknown: X is kept, or rejects the row. *_length:
+    how many residues a chain may have.
+    """
+
+    conflicts: Literal["drop", "majority", "error"] = "drop"
+    ambiguous: Literal["reject", "x"] = "reject"
+    unknown: Literal["keep", "reject"] = "keep"
+    vh_length: Range = (50, 200)
+    vl_length: Range = (50, 200)
 
 
 class Identity(_Table):
@@ -221,6 +244,7 @@ class Benchmark(_Table):
     retired: bool = False
     source: Source
     columns: Columns = Columns()
+    curation: Curating = Curating()
     split: Split = Split()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()

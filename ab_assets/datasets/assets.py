@@ -1,13 +1,15 @@
 """raw_dataset and curated_dataset."""
 
 import shutil
+import tempfile
+from pathlib import Path
 
 from dagster import AssetCheckResult, AssetExecutionContext, MaterializeResult, asset
 
 from ab_assets.artifacts.store import Artifact, Draft, Ref
 from ab_assets.datasets.curation import curate
 from ab_assets.datasets.numbering import AnarciiNumbering
-from ab_assets.datasets.readers import read_source
+from ab_assets.datasets.readers import read_chunks
 from ab_assets.datasets.validation import problems_in
 from ab_assets.errors import InvalidBenchmarkError
 from resources.compute import Reporting
@@ -48,10 +50,12 @@ def curated_dataset(
 
     def build(draft: Draft) -> None:
         raw = home.artifact("raw_dataset", ref.benchmark)
-        source = read_source(benchmark, raw.subfolder(_SOURCES))
+        source = read_chunks(benchmark, raw.subfolder(_SOURCES))
         numbering = AnarciiNumbering(home.home.cache / "numbering.sqlite")
-        curation = curate(source, benchmark, numbering=numbering, progress=progress)
-        draft.table("antibodies", curation.rows)
+        home.home.cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=home.home.cache) as spool:
+            curation = curate(source, benchmark, numbering=numbering, progress=progress, spool=Path(spool))
+            draft.table("antibodies", curation.antibodies)
         draft.table("rejected", curation.rejected)
         draft.metadata = dict(curation.counts)
 
@@ -59,8 +63,11 @@ def curated_dataset(
 
 
 def _shown(artifact: Artifact) -> Metadata:
-    head = artifact.table("antibodies").select("row_id", "sequence_id", "vh", "vl", "cdrh3", "label").head(5)
-    return {"head": markdown(preview(head)), "rejected_head": markdown(preview(artifact.table("rejected").head(10)))}
+    head = artifact.scan("antibodies").select("row_id", "sequence_id", "vh", "vl", "cdrh3", "label").head(5).collect()
+    return {
+        "head": markdown(preview(head)),
+        "rejected_head": markdown(preview(artifact.scan("rejected").head(10).collect())),
+    }
 
 
 def _counts_balance(artifact: Artifact) -> AssetCheckResult:

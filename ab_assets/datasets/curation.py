@@ -6,6 +6,7 @@ Nothing here depends on which chains a benchmark looks at, so benchmarks over th
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,28 +15,40 @@ import polars as pl
 from ab_assets.datasets.imgt import cdrh3_of
 from ab_assets.datasets.labels import read_labels
 from ab_assets.datasets.readers.layouts import FIELDS, STANDARD, column_of, column_of_chain
+from ab_assets.datasets.readers.source import SourceTable
 from ab_assets.datasets.rejection import Sieve, join_rejected
 from ab_assets.datasets.residues import clean_cdrh3, clean_chain
+from ab_assets.datasets.spool import Spool
 from ab_assets.progress import Progress, silent
 from ab_assets.tables import CURATED, conform
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
     from ab_assets.benchmarks.schema import Benchmark
     from ab_assets.datasets.numbering import Numbering
-    from ab_assets.datasets.readers.source import SourceTable
+
+
+COUNTS = ("source_rows", "kept_source_rows", "rows", "merged_duplicates", "unlabelled", "positives", "negatives")
 
 
 @dataclass(frozen=True, slots=True)
 class Curation:
-    """Antibodies (CURATED, sorted by row_id), rejected source rows (REJECTED), and counts.
+    """Antibodies (CURATED, sorted by row_id; on disk where there was a spool), rejected source rows, and counts.
 
     counts: source_rows = kept_source_rows + the sum of rejected {reason: rows}; rows (antibodies) + merged_duplicates =
     antibodies as written; unlabelled antibodies; positives and negatives (paratope: residues, else antibodies).
     """
 
-    rows: pl.DataFrame
+    antibodies: pl.LazyFrame
     rejected: pl.DataFrame
     counts: dict[str, Any]
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """The antibodies, in memory."""
+        return self.antibodies.collect()
 
 
 def needs_numbering(benchmark: Benchmark) -> bool:
@@ -46,15 +59,45 @@ def needs_numbering(benchmark: Benchmark) -> bool:
 
 
 def curate(
-    source: SourceTable, benchmark: Benchmark, *, numbering: Numbering | None, progress: Progress = silent
+    source: SourceTable | Iterable[SourceTable],
+    benchmark: Benchmark,
+    *,
+    numbering: Numbering | None,
+    progress: Progress = silent,
+    spool: Path | None = None,
 ) -> Curation:
     """Return the antibodies of `source`, what was rejected and why, and counts that balance.
 
     Positions and CDR-H3 given by the data win, and then nothing is numbered. A heavy chain without a CDR-H3 is
     rejected, because the bound on it could not be checked. With `numbering` None nothing is numbered and CDR-H3 may
     stay unknown: what is wanted for quick checks, and for antibodies that are only to be scored.
+
+    `source` may come in chunks. With an empty folder as `spool` no more than a chunk, or a sixteenth of all rows, is in
+    memory at a time, and the result can be read as long as the folder is there.
     """
-    sieve = Sieve(source.rows)
+    cleaned = Spool(spool)
+    rejected: list[pl.DataFrame] = []
+    counts: Counter[str] = Counter()
+    for chunk in [source] if isinstance(source, SourceTable) else source:
+        counts["source_rows"] += chunk.source_rows
+        sieve = _cleaned(chunk, benchmark, numbering, progress)
+        rejected += [chunk.rejected, sieve.rejected]
+        cleaned.put(sieve.rows)
+    parts = [conform(pl.DataFrame(), CURATED).lazy()]
+    for bucket in cleaned.buckets():
+        sieve = Sieve(bucket)
+        _settle_conflicts(sieve, benchmark)
+        rows = _merged(sieve.rows)
+        rejected.append(sieve.rejected)
+        counts += _counted(sieve.rows, rows, benchmark)
+        parts.append(cleaned.keep(rows))
+    table = join_rejected(rejected)
+    by_reason = dict(table.group_by("reason").len().sort("reason").iter_rows())
+    return Curation(pl.concat(parts), table, {name: counts[name] for name in COUNTS} | {"rejected": by_reason})
+
+
+def _cleaned(chunk: SourceTable, benchmark: Benchmark, numbering: Numbering | None, progress: Progress) -> Sieve:
+    sieve = Sieve(chunk.rows)
     for chain in ("vh", "vl"):
         clean_chain(sieve, chain, benchmark)
     sieve.reject(
@@ -70,10 +113,7 @@ def curate(
             _number(sieve, chain, benchmark, numbering, progress)
     _find_cdrh3(sieve, benchmark, required=numbering is not None)
     sieve.rows = _with_row_id(sieve.rows, benchmark)
-    _reject_conflicts(sieve, benchmark)
-    rows = _merged(sieve.rows)
-    rejected = join_rejected([source.rejected, sieve.rejected])
-    return Curation(rows, rejected, _counts(source, sieve.rows, rows, rejected, benchmark))
+    return sieve
 
 
 def _label(sieve: Sieve, benchmark: Benchmark) -> None:
@@ -172,19 +212,37 @@ def _with_row_id(rows: pl.DataFrame, benchmark: Benchmark) -> pl.DataFrame:
     )
 
 
-def _reject_conflicts(sieve: Sieve, benchmark: Benchmark) -> None:
+def _settle_conflicts(sieve: Sieve, benchmark: Benchmark) -> None:
+    """Reject the rows of an antibody whose labels contradict each other: all of them, or under "majority" the fewer."""
     if benchmark.task == "paratope":
         return
+    labels = sieve.rows.group_by("row_id").agg(
+        (pl.col("label").sum() / pl.col("label").count()).alias("share"),
+        pl.col("label").drop_nulls().n_unique().alias("kinds"),
+    )
+    split = labels.filter(pl.col("kinds") > 1)
+    if split.is_empty():
+        return
+    said = (
+        sieve.rows.join(split, on="row_id", how="semi", maintain_order="left")
+        .group_by("row_id")
+        .agg(pl.format("{} in {}:{}", "written_label", "file", "row").str.join("; ").alias("said"))
+    )
+    table = split.join(said, on="row_id", how="left")
+    sieve.rows = sieve.rows.join(
+        table.select("row_id", "share", "said"), on="row_id", how="left", maintain_order="left"
+    )
+    outvoted = pl.lit(value=True)
+    if benchmark.curation.conflicts == "majority":
+        outvoted = (pl.col("share") == 0.5) | (pl.col("label") != (pl.col("share") > 0.5))
     sieve.reject(
-        pl.col("label").drop_nulls().n_unique().over("row_id") > 1,
+        pl.col("said").is_not_null() & outvoted,
         reason="conflicting-labels",
         column=column_of(benchmark, "label"),
         value="written_label",
-        detail=pl.format(
-            "the same antibody is labelled {}",
-            pl.format("{} in {}:{}", "written_label", "file", "row").implode().list.join("; ").over("row_id"),
-        ),
+        detail=pl.format("the same antibody is labelled {}", "said"),
     )
+    sieve.rows = sieve.rows.drop("share", "said")
 
 
 def _by_antibody(rows: pl.DataFrame) -> pl.DataFrame:
@@ -208,23 +266,18 @@ def _merged(rows: pl.DataFrame) -> pl.DataFrame:
     return conform(merged.select(name for name in CURATED if name in merged.columns), CURATED).sort("row_id")
 
 
-def _counts(
-    source: SourceTable, kept: pl.DataFrame, rows: pl.DataFrame, rejected: pl.DataFrame, benchmark: Benchmark
-) -> dict[str, Any]:
+def _counted(kept: pl.DataFrame, rows: pl.DataFrame, benchmark: Benchmark) -> Counter[str]:
     if benchmark.task == "paratope":
         labels = pl.concat([rows[name].explode().drop_nulls() for name in ("vh_paratope", "vl_paratope")])
         unlabelled = rows.filter(pl.col("vh_paratope").is_null() & pl.col("vl_paratope").is_null()).height
     else:
         labels = rows["label"].drop_nulls()
         unlabelled = rows["label"].null_count()
-    by_reason = rejected.group_by("reason").len().sort("reason")
-    return {
-        "source_rows": source.source_rows,
-        "kept_source_rows": kept.height,
-        "rejected": dict(by_reason.iter_rows()),
-        "rows": rows.height,
-        "merged_duplicates": kept["antibody"].n_unique() - rows.height,
-        "unlabelled": unlabelled,
-        "positives": int(labels.sum()),
-        "negatives": int((~labels).sum()),
-    }
+    return Counter(
+        kept_source_rows=kept.height,
+        rows=rows.height,
+        merged_duplicates=kept["antibody"].n_unique() - rows.height,
+        unlabelled=unlabelled,
+        positives=int(labels.sum()),
+        negatives=int((~labels).sum()),
+    )

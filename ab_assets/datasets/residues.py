@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 # The twenty amino acids and X, an unknown residue.
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWYX"
-# A V domain has 95-145 residues; with constant residues or a tag, 200 is the window in which numbering tools look.
-SHORTEST, LONGEST = 50, 200
+# Letters for more than one amino acid (B, J, Z) and for rare ones (O, U).
+_AMBIGUOUS = "BJOUZ"
+# No V domain is made of alanine, cysteine, glycine and threonine alone.
+_NUCLEOTIDES = "^[ACGTN]{20,}$"
 
 _GAPS = "-."
 _GAP = r"\-."  # the same inside a regular expression's brackets
@@ -37,6 +39,8 @@ def clean_chain(sieve: Sieve, chain: str, benchmark: Benchmark) -> None:
     residues = pl.when(residues != "").then(residues)
     sieve.rows = sieve.rows.with_columns(written.alias("written"), residues.alias(chain))
     column = column_of_chain(benchmark, chain)
+    if benchmark.curation.ambiguous == "x":
+        sieve.rows = sieve.rows.with_columns(pl.col(chain).str.replace_all(f"[{_AMBIGUOUS}{_AMBIGUOUS.lower()}]", "X"))
     # Case is changed only after this rule: the capital of some letters outside the alphabet is an amino acid.
     sieve.reject(
         pl.col(chain).str.contains(_ILLEGAL),
@@ -46,13 +50,31 @@ def clean_chain(sieve: Sieve, chain: str, benchmark: Benchmark) -> None:
         detail=pl.format("sign {} of {}", _place_of_first_illegal(), pl.col("written").str.len_chars()),
     )
     sieve.rows = sieve.rows.with_columns(pl.col(chain).str.to_uppercase())
+    sieve.reject(
+        pl.col(chain).str.contains(_NUCLEOTIDES),
+        reason="nucleotides",
+        column=column,
+        value=pl.col(chain).str.head(20),
+        detail="these are nucleotides; a column with amino acids is needed (in AIRR: sequence_alignment_aa)",
+    )
+    if benchmark.curation.unknown == "reject":
+        sieve.reject(
+            pl.col(chain).str.contains("X", literal=True),
+            reason="unknown-residue",
+            column=column,
+            value=pl.lit("X"),
+            detail=pl.format(
+                "residue {} of {}", pl.col(chain).str.find("X", literal=True) + 1, pl.col(chain).str.len_chars()
+            ),
+        )
+    shortest, longest = benchmark.curation.vh_length if chain == "vh" else benchmark.curation.vl_length
     length = pl.col(chain).str.len_chars()
     sieve.reject(
-        ~length.is_between(SHORTEST, LONGEST),
+        ~length.is_between(shortest, longest),
         reason="length",
         column=column,
         value=length,
-        detail=f"expected {SHORTEST} to {LONGEST} residues",
+        detail=f"expected {shortest} to {longest} residues",
     )
     for field in (f"{chain}_positions", f"{chain}_paratope"):
         _fit_list(sieve, chain, field, column=column_of_chain(benchmark, field))

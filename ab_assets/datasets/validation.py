@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from ab_assets.datasets.curation import curate
 from ab_assets.datasets.declarations import declaration_problems
-from ab_assets.datasets.readers import read_as_far_as_possible
+from ab_assets.datasets.readers import chunks_as_far_as_possible
 from ab_assets.datasets.readers.source import source_path
 from ab_assets.errors import BadInputError, InvalidBenchmarkError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping
 
     from ab_assets.benchmarks.schema import Benchmark
-    from ab_assets.datasets.curation import Curation
 
 # Rows rejected for these reasons contradict what benchmark.toml says, so a person has to decide; the others are flaws
 # that data have, which curation counts and lists.
@@ -29,6 +29,7 @@ _CONTRADICTIONS = {
     "illegal-position": "this is no list of IMGT positions",
     "illegal-paratope": "this is no list of paratope labels",
     "duplicate-id": "the id is there twice",
+    "nucleotides": "this is no amino-acid sequence",
 }
 _SHOWN = 5
 
@@ -46,13 +47,18 @@ def problems_in(benchmark: Benchmark, folder: Path) -> list[Problem]:
     Covers what benchmark.toml declares about the data, files that are missing or unreadable, missing columns, rows that
     contradict the declaration, and classes without members.
     """
-    reading = read_as_far_as_possible(benchmark, folder)
-    problems = [*declaration_problems(benchmark), *reading.problems]
+    problems = declaration_problems(benchmark)
+    with tempfile.TemporaryDirectory() as spool:
+        chunks = chunks_as_far_as_possible(benchmark, folder, problems)
+        curation = curate(chunks, benchmark, numbering=None, spool=Path(spool))
+        labels = curation.antibodies.select("part", "label", "vh_paratope", "vl_paratope").collect()
     problems += _missing_candidates(benchmark, folder)
-    curation = curate(reading.source, benchmark, numbering=None)
-    contradictions = _contradictions(curation.rejected)
+    reasons = dict(_CONTRADICTIONS)
+    if benchmark.curation.conflicts == "error":
+        reasons["conflicting-labels"] = "the same antibody has another label elsewhere"
+    contradictions = _contradictions(curation.rejected, reasons)
     if not problems and not contradictions:
-        problems += _empty_classes(curation, benchmark)
+        problems += _empty_classes(labels, curation.counts, benchmark)
     return [*problems, *contradictions]
 
 
@@ -64,10 +70,10 @@ def _missing_candidates(benchmark: Benchmark, folder: Path) -> Iterable[Problem]
             yield error.problem
 
 
-def _contradictions(rejected: pl.DataFrame) -> list[Problem]:
+def _contradictions(rejected: pl.DataFrame, reasons: Mapping[str, str]) -> list[Problem]:
     """One problem per distinct value of a column and reason, the first row named; at most _SHOWN values are listed."""
     groups = (
-        rejected.filter(pl.col("reason").is_in(list(_CONTRADICTIONS)))
+        rejected.filter(pl.col("reason").is_in(list(reasons)))
         .group_by("file", "column", "reason", "value", "detail", maintain_order=True)
         .agg(pl.col("row").first(), pl.len().alias("rows"))
     )
@@ -77,7 +83,7 @@ def _contradictions(rejected: pl.DataFrame) -> list[Problem]:
             others = f" (and {value['rows'] - 1} more rows)" if value["rows"] > 1 else ""
             problems.append(
                 Problem(
-                    what=f"column {column!r}: {_CONTRADICTIONS[str(reason)]}{others}",
+                    what=f"column {column!r}: {reasons[str(reason)]}{others}",
                     where=f"{file}:{value['row']}",
                     found="an empty cell" if value["value"] is None else repr(value["value"]),
                     hint=_sentence(value["detail"]),
@@ -85,21 +91,21 @@ def _contradictions(rejected: pl.DataFrame) -> list[Problem]:
             )
         left = sum(values["rows"].to_list()[_SHOWN:])
         if left:
-            what = f"column {column!r}: {_CONTRADICTIONS[str(reason)]} in {left} more rows, with other values"
+            what = f"column {column!r}: {reasons[str(reason)]} in {left} more rows, with other values"
             problems.append(Problem(what=what, where=str(file)))
     return problems
 
 
-def _empty_classes(curation: Curation, benchmark: Benchmark) -> list[Problem]:
+def _empty_classes(labels: pl.DataFrame, counts: Mapping[str, Any], benchmark: Benchmark) -> list[Problem]:
     where = ", ".join(benchmark.source.files)
-    if curation.rows.is_empty():
-        reasons = ", ".join(f"{count} {reason}" for reason, count in curation.counts["rejected"].items())
-        found = f"{curation.counts['source_rows']} rows, rejected: {reasons}" if reasons else "no rows"
+    if labels.is_empty():
+        reasons = ", ".join(f"{count} {reason}" for reason, count in counts["rejected"].items())
+        found = f"{counts['source_rows']} rows, rejected: {reasons}" if reasons else "no rows"
         return [Problem(what="no antibody is left after curation", where=where, found=found)]
     parts = ["train", "test"] if benchmark.split.policy == "published" else []
-    problems = [] if parts else _without_class(curation.rows, benchmark, where)
+    problems = [] if parts else _without_class(labels, benchmark, where)
     for part in parts:
-        rows = curation.rows.filter(pl.col("part") == part)
+        rows = labels.filter(pl.col("part") == part)
         if rows.is_empty():
             problems.append(Problem(what=f"the {part} part has no antibodies", where=where))
         else:

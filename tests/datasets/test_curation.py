@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from ab_assets.datasets.curation import curate, needs_numbering
 from ab_assets.datasets.readers import read_source
+from ab_assets.datasets.validation import problems_in
 from ab_assets.tables import CURATED, REJECTED
 
 HEADER = ("heavy", "light", "label")
@@ -230,3 +231,19 @@ def test_every_chain_of_a_messy_table_is_kept_or_rejected_once(chain_benchmark, 
     for chain in ("vh", "vl"):
         fitting = curation.rows.drop_nulls([chain, f"{chain}_paratope"])
         assert (fitting[chain].str.len_chars() == fitting[f"{chain}_paratope"].list.len()).all()
+
+
+@pytest.mark.parametrize(("labels", "kept"), [("110", [1, 2]), ("0100", [1, 3, 4]), ("10", []), ("1010", [])])
+def test_the_majority_of_labels_stays_where_that_is_declared(table_benchmark, write_csv, vh, labels, kept):
+    folder = write_csv("a.csv", HEADER, *((vh, "", label) for label in labels))
+    curation = curated(table_benchmark(curation={"conflicts": "majority"}), folder)
+    assert curation.rows["sources"].explode().drop_nulls().to_list() == [f"a.csv:{row}" for row in kept]
+    assert curation.counts["rejected"] == {"conflicting-labels": len(labels) - len(kept)}
+
+
+def test_a_conflict_is_an_error_where_that_is_declared(table_benchmark, write_csv, vh, vl):
+    folder = write_csv("a.csv", HEADER, (vh, vl, "1"), (vh, vl, "0"), (vh[1:], vl, "1"), (vh[2:], vl, "0"))
+    assert problems_in(table_benchmark(), folder) == []
+    problems = problems_in(table_benchmark(curation={"conflicts": "error"}), folder)
+    assert [problem.where for problem in problems] == ["a.csv:1", "a.csv:2"]
+    assert "1 in a.csv:1; 0 in a.csv:2" in problems[0].hint

@@ -50,7 +50,7 @@ def test_unknown_residues_are_kept(table_benchmark):
 
 @pytest.mark.parametrize(("length", "kept"), [(49, 0), (50, 1), (200, 1), (201, 0)])
 def test_a_chain_has_50_to_200_residues(table_benchmark, length, kept):
-    sieve = clean(table_benchmark(), vh="-" * 300 + "A" * length)
+    sieve = clean(table_benchmark(), vh="-" * 300 + "S" * length)
     assert sieve.rows.height == kept
     assert sieve.rejected["reason"].to_list() == ["length"] * (1 - kept)
 
@@ -116,3 +116,29 @@ def test_a_paratope_label_is_yes_or_no(chain_benchmark, flag, value):
 
 def test_a_cdrh3_is_cleaned():
     assert clean_cdrh3(pl.DataFrame({"cdrh3": ["a-r D.y"]}))["cdrh3"].to_list() == ["ARDY"]
+
+
+def test_nucleotides_are_no_chain(chain_benchmark):
+    rejected = clean(chain_benchmark(), vh="GAGGTGCAGCTGGTGGAGTCTGGGGGAGGCNTGG").rejected.row(0, named=True)
+    assert (rejected["reason"], rejected["value"]) == ("nucleotides", "GAGGTGCAGCTGGTGGAGTC")
+
+
+@pytest.mark.parametrize("residue", "BJOUZz")
+def test_ambiguous_letters_are_rejected_or_become_x(chain_benchmark, residue):
+    given = BODY[:5] + residue + BODY[6:]
+    assert clean(chain_benchmark(), vh=given).rejected["reason"].to_list() == ["illegal-residue"]
+    kept = clean(chain_benchmark(curation={"ambiguous": "x"}), vh=given).rows
+    assert kept["vh"].to_list() == [BODY[:5] + "X" + BODY[6:]]
+
+
+def test_unknown_residues_are_kept_or_rejected(chain_benchmark):
+    given = BODY[:5] + "x" + BODY[6:]
+    assert clean(chain_benchmark(), vh=given).rejected.is_empty()
+    rejected = clean(chain_benchmark(curation={"unknown": "reject"}), vh=given).rejected.row(0, named=True)
+    assert (rejected["reason"], rejected["detail"]) == ("unknown-residue", f"residue 6 of {len(BODY)}")
+
+
+def test_how_long_a_chain_may_be_is_declared_by_chain(chain_benchmark):
+    curation = {"vh_length": [10, len(BODY) - 1]}
+    assert clean(chain_benchmark(curation=curation), vh=BODY).rejected["reason"].to_list() == ["length"]
+    assert clean(chain_benchmark(curation=curation), vl=BODY).rejected.is_empty()
