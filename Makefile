@@ -1,6 +1,6 @@
 # make demo    install, then two demo benchmarks from data to report
 # make test    install, then the tests
-# make test-weights  the demos from data to report, and whether they find what was planted (minutes)
+# make test-long  the tests of minutes: demos and published data from download to report
 # make ui      the Dagster UI on this machine
 # make lint    ruff, mypy, import-linter
 PYTHON ?= python3
@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-weights lint ui install clean
+.PHONY: demo test test-long lint ui install clean
 
 install: $(VENV)/.installed
 
@@ -27,10 +27,10 @@ ui: install
 	@$(BIN)/ab-assets ui
 
 test: install
-	@$(BIN)/python -m pytest -n auto --dist loadgroup -m 'not real_weights'
+	@$(BIN)/python -m pytest -n auto --dist loadgroup -m "not real_weights and not long"
 
-test-weights: install
-	@$(BIN)/python -m pytest -m real_weights
+test-long: install
+	@$(BIN)/python -m pytest -m "real_weights or long"
 
 lint: install
 	@$(BIN)/ruff check .
