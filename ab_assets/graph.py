@@ -77,7 +77,11 @@ def _split(benchmark: Benchmark) -> Parameters:
 
 
 def _control(benchmark: Benchmark) -> Parameters:
-    return {"task": benchmark.task, "seed": benchmark.split.seeds[0]}
+    return {
+        "task": benchmark.task,
+        "seed": benchmark.split.seeds[0],
+        "shuffles": benchmark.evaluation.control_shuffles,
+    }
 
 
 def _baselines(benchmark: Benchmark) -> Parameters:

@@ -84,7 +84,8 @@ def shuffled_label_split(context: AssetExecutionContext, config: Making, home: H
         rows = _selected(home, ref).rows
         roles = certified_roles(home.artifact("split", ref.benchmark), rows, benchmark)
         nodes = home.artifact("similarity_graph", ref.benchmark).table("nodes")
-        labels = shuffle_labels(rows, roles, nodes, task=benchmark.task, seed=benchmark.split.seeds[0])
+        seed, shuffles = benchmark.split.seeds[0], benchmark.evaluation.control_shuffles
+        labels = shuffle_labels(rows, roles, nodes, task=benchmark.task, seed=seed, shuffles=shuffles)
         draft.table("labels", labels)
         draft.metadata = {"labels": labels.height}
 

@@ -19,7 +19,7 @@ _NEAR = 5
 
 
 def shuffle_labels(
-    rows: pl.DataFrame, roles: pl.DataFrame, nodes: pl.DataFrame, *, task: Task, seed: int
+    rows: pl.DataFrame, roles: pl.DataFrame, nodes: pl.DataFrame, *, task: Task, seed: int, shuffles: int = 1
 ) -> pl.DataFrame:
     """Return SHUFFLED_LABELS of CURATED `rows` for the training and validation rows of every fit in ROLES.
 
@@ -31,18 +31,26 @@ def shuffle_labels(
     it, over the chains so far nearest to what chance says. `seed` and the rows' own content decide, not their order.
     """
     held = roles.filter(pl.col("role") != "test").join(rows, on="row_id", how="inner").sort("fit", "row_id")
-    if task == "paratope":
-        shuffled = held.with_columns(
-            _permuted_lists(held, chain, seed).alias(f"{chain}_paratope") for chain in ("vh", "vl")
-        )
-        return conform(shuffled.select("fit", "row_id", "vh_paratope", "vl_paratope"), SHUFFLED_LABELS)
-    joined = held.join(nodes.select("row_id", "cluster"), on="row_id", how="left", maintain_order="left")
+    held = held.join(nodes.select("row_id", "cluster"), on="row_id", how="left", maintain_order="left")
+    parts = [
+        (_residues if task == "paratope" else _antibodies)(held, seed, shuffle).with_columns(shuffle=pl.lit(shuffle))
+        for shuffle in range(shuffles)
+    ]
+    return conform(pl.concat(parts), SHUFFLED_LABELS)
+
+
+def _antibodies(held: pl.DataFrame, seed: int, shuffle: int) -> pl.DataFrame:
     parts = []
-    for key, part in joined.group_by("fit", "role", "fold", "subject_id", maintain_order=True):
-        generator = _generator(seed, *key)
+    for key, part in held.group_by("fit", "role", "fold", "subject_id", maintain_order=True):
+        generator = _generator(seed, *key, shuffle=shuffle)
         labels = _across(part["label"].to_numpy(), part["cluster"].to_numpy(), generator)
         parts.append(part.select("fit", "row_id", pl.Series("label", labels, dtype=pl.Boolean)))
-    return conform(pl.concat(parts).sort("fit", "row_id"), SHUFFLED_LABELS)
+    return pl.concat(parts).sort("fit", "row_id")
+
+
+def _residues(held: pl.DataFrame, seed: int, shuffle: int) -> pl.DataFrame:
+    lists = (_permuted_lists(held, chain, seed, shuffle).alias(f"{chain}_paratope") for chain in ("vh", "vl"))
+    return held.select("fit", "row_id", *lists)
 
 
 def _across(labels: np.ndarray, clusters: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -76,7 +84,7 @@ def _traded(order: np.ndarray, clusters: np.ndarray, generator: np.random.Genera
     return order
 
 
-def _permuted_lists(held: pl.DataFrame, chain: str, seed: int) -> pl.Series:
+def _permuted_lists(held: pl.DataFrame, chain: str, seed: int, shuffle: int) -> pl.Series:
     """Return each chain's residue labels in another order, nearest to what chance alone says over all chains."""
     lists: list[list[bool] | None] = []
     owed: dict[tuple[int, str], np.ndarray] = {}
@@ -86,7 +94,7 @@ def _permuted_lists(held: pl.DataFrame, chain: str, seed: int) -> pl.Series:
             continue
         truth = np.array(labels, dtype=bool)
         places = np.stack([truth, np.convolve(truth, np.ones(2 * _NEAR + 1), mode="full")[_NEAR:-_NEAR] > 0])
-        generator = _generator(seed, fit, row_id, chain)
+        generator = _generator(seed, fit, row_id, chain, shuffle=shuffle)
         tried = np.stack([generator.permutation(truth) for _ in range(_TRIES)])
         missed = owed.get((fit, role), 0.0) + places.mean(axis=1) * truth.sum() - tried @ places.T.astype(float)
         best = int(np.argmin((missed**2).sum(axis=1)))
@@ -95,7 +103,7 @@ def _permuted_lists(held: pl.DataFrame, chain: str, seed: int) -> pl.Series:
     return pl.Series(lists, dtype=pl.List(pl.Boolean))
 
 
-def _generator(*parts: object) -> np.random.Generator:
-    """Return a generator that follows from the parts alone."""
-    text = "|".join(str(part) for part in parts)
+def _generator(*parts: object, shuffle: int) -> np.random.Generator:
+    """Return a generator that follows from the parts and the number of the shuffle alone."""
+    text = "|".join(str(part) for part in (*parts, *((f"shuffle {shuffle}",) if shuffle else ())))
     return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big"))

@@ -107,8 +107,8 @@ class ModelProducts:
 
     @functools.cached_property
     def shuffled_labels(self) -> pl.DataFrame:
-        """SHUFFLED_LABELS of the control."""
-        return self.artifact("shuffled_label_split").table("labels")
+        """SHUFFLED_LABELS of the control, one shuffle."""
+        return self.artifact("shuffled_label_split").table("labels").filter(pl.col("shuffle") == 0)
 
     @functools.cached_property
     def sequences(self) -> list[str]:

@@ -53,6 +53,19 @@ def test_row_order_changes_nothing_and_the_seed_does(curated):
     assert not one.equals(shuffled(rows, seed=2))
 
 
+@pytest.mark.parametrize("task", ["antigen-specificity", "paratope"])
+def test_shuffles_differ_and_the_first_does_not_depend_on_their_number(curated, task):
+    flags = [[n % 7 == i % 7 for n in range(60)] for i in range(80)]
+    rows = curated(80, seed=1).with_columns(vh_paratope=pl.Series(flags))
+    tables = roles_of(rows), nodes_of(rows)
+    three = shuffle_labels(rows, *tables, task=task, seed=1, shuffles=3)
+    parts = three.partition_by("shuffle", include_key=False)
+    assert three["shuffle"].unique().to_list() == [0, 1, 2]
+    assert parts[0].equals(shuffled(rows, task=task).drop("shuffle"))
+    assert not parts[0].equals(parts[1])
+    assert not parts[1].equals(parts[2])
+
+
 def test_residues_are_permuted_within_their_chain(curated):
     labels = [[n % 7 == i % 7 for n in range(60)] for i in range(40)]
     rows = curated(40, seed=1).with_columns(vh_paratope=pl.Series(labels), label=pl.lit(None, dtype=pl.Boolean))

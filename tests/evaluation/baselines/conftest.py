@@ -92,7 +92,8 @@ def shuffled_of():
         for fit in roles["fit"].unique().sort():
             learned = roles.filter(pl.col("fit") == fit, pl.col("role") != "test").select("row_id")
             kept = rows.join(learned, on="row_id", how="semi")
-            columns = {"fit": fit, "row_id": kept["row_id"], "label": generator.permutation(kept["label"].to_list())}
+            columns = {"shuffle": 0, "fit": fit, "row_id": kept["row_id"]}
+            columns["label"] = generator.permutation(kept["label"].to_list())
             for name in ("vh_paratope", "vl_paratope"):
                 true = kept[name].to_list()
                 columns[name] = [None if one is None else generator.permutation(one).tolist() for one in true]

@@ -70,6 +70,20 @@ def test_the_control_learns_the_labels_it_is_given_and_the_others_the_true_ones(
     assert auroc(table, "kmer-logistic-shuffled") < 0.1
 
 
+def test_a_cheap_control_learns_every_shuffle_under_a_seed_of_its_own(binders, benchmark_of, roles_of, shuffled_of):
+    roles = roles_of(binders)
+    one = shuffled_of(binders, roles)
+    three = pl.concat([one.with_columns(shuffle=pl.lit(k, dtype=pl.Int64)) for k in range(3)])
+    table = baseline_predictions(binders, roles, benchmark_of(), three, seed=5)
+    seeds = dict(table.group_by("method").agg(pl.col("seed").unique().sort()).iter_rows())
+    assert seeds == {
+        "majority": [5],
+        "kmer-logistic": [5],
+        "nearest-neighbour": [5],
+        "kmer-logistic-shuffled": [5, 6, 7],
+    }
+
+
 def test_labels_in_the_table_are_the_true_ones_also_of_the_control(predict, binders, benchmark_of):
     table = predict(binders, benchmark_of())
     true = binders.select("row_id", true="label")
