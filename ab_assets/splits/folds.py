@@ -25,7 +25,7 @@ REMOVED = -1
 TOLERANCE = 0.25
 STARTS = 24
 # Starts times edges: large graphs get fewer starts, so that the time grows with the graph and no faster.
-EDGE_BUDGET = 20_000_000
+EDGE_BUDGET = 12_000_000
 # A component below this share of a fold is never cut: it fills up whichever fold is short.
 LOOSE_SHARE = 0.05
 

@@ -9,6 +9,7 @@ order of vertices, gives the same answer. Importing this module loads numba; com
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar, cast
 
 import numpy as np
@@ -31,6 +32,8 @@ CROWDING = 2.0
 COMMUNITY_SHARES = (1.0, 2 / 3, 1 / 2, 1 / 3, 1 / 4, 1 / 6, 1 / 8, 1 / 12, 1 / 16, 1 / 24, 1 / 32, 1 / 48)
 PROPAGATION_ROUNDS = 10
 PROPOSALS_PER_VERTEX = 30
+# Proposals of all starts together: of a large graph only the most promising covers are annealed.
+PROPOSAL_BUDGET = 20_000_000
 WARM, COLD = 3.0, 0.1  # annealing temperatures, in rows
 # Lehmer generator of Park & Miller (1988), multiplier of 1993: portable and small enough to compile anywhere.
 MULTIPLIER, MODULUS = 48271, 2147483647
@@ -73,7 +76,7 @@ def separate(graph: Vertices, *, folds: int, tolerance: float, starts: int) -> I
     )
     weight = graph.weight.sum(axis=1)
     mean = (weight.sum() + graph.loose.sum()) / folds
-    best, least = np.full(len(weight), folds, np.int64), np.inf
+    covered: list[tuple[float, int, Integers]] = []
     for start in range(starts):
         order = np.random.default_rng(start).permutation(len(weight))
         cap = max(2, int(mean * COMMUNITY_SHARES[start % len(COMMUNITY_SHARES)]))
@@ -81,7 +84,12 @@ def separate(graph: Vertices, *, folds: int, tolerance: float, starts: int) -> I
         place = _packed(adjacency, weight, label, folds, mean * (1 + tolerance / 2))
         state = _state(graph, rows, place, folds, tolerance, seed=start + 1)
         _cover(state)
-        energy = _anneal(state, PROPOSALS_PER_VERTEX * len(weight), WARM, COLD, place)
+        covered.append((_energy(state), start, state.place))
+    proposals = min(PROPOSALS_PER_VERTEX * len(weight), PROPOSAL_BUDGET)
+    best, least = np.full(len(weight), folds, np.int64), np.inf
+    for _, start, place in sorted(covered, key=operator.itemgetter(0, 1))[: max(1, PROPOSAL_BUDGET // proposals)]:
+        state = _state(graph, rows, place, folds, tolerance, seed=start + 1)
+        energy = _anneal(state, proposals, WARM, COLD, place)
         if energy < least:
             best, least = place, energy
     return best

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ab_assets.evaluation.baselines.fitting import Baseline, FitItems, Scores
 
 SHUFFLED = "-shuffled"
-# Residues that all shuffles of a forest train on, at most: a minute or so.
-FOREST_RESIDUES = 400_000
+# Residues that all shuffles of a forest train on, at most: some ten seconds.
+FOREST_RESIDUES = 100_000
 ITEM = ("row_id", "chain", "residue", "position", "label")
 
 METHODS: Mapping[Task, tuple[str, ...]] = {
