@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 REMOVED = -1
 # A fold may be this much larger or smaller than the mean before a component is cut. GraphPart's folds of the same
 # graphs lie between 0.4 and 1.6 times the mean.
-TOLERANCE = 0.25
+TOLERANCE = 0.3
 STARTS = 24
 # Starts times edges: large graphs get fewer starts, so that the time grows with the graph and no faster.
 EDGE_BUDGET = 12_000_000
