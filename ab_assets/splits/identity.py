@@ -10,6 +10,8 @@ largest d for which (L - d) / L still meets it, and that number grows with L: th
 block is a cutoff for the whole block, and rapidfuzz returns the exact distance up to its cutoff. Nearest neighbours are
 first looked for within 31 edits, where the comparison of two chains fits one machine word; a target farther away has
 identity at most 1 - 32 / L, so a hit that reaches this is final, and only the other queries are compared in full.
+Among many chains, pairs are first sought by the triangle inequality (`pivots`); nearest neighbours never are, so that
+the certificate does not rest on it.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from rapidfuzz import process
 from rapidfuzz.distance import Hamming, Levenshtein
+
+from ab_assets.splits.pivots import candidate_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,6 +40,8 @@ BAND = 31
 # 256 x 8192 distances are 8 MiB at four bytes each: the block stays in a level 3 cache.
 QUERY_BLOCK = 256
 TARGET_BLOCK = 8192
+# From so many chains on it is quicker to ask first, by the triangle inequality, which ones can be near (`pivots`).
+PIVOTS_FROM = 2000
 
 
 class Pairs(NamedTuple):
@@ -72,19 +78,22 @@ def pairs_at_or_above(sequences: Sequence[str | None], bound: float, *, kind: Ki
     """
     unique, members, starts = _distinct(sequences)
     lengths = np.array([len(item) for item in unique], dtype=np.int64)
+    texts = np.array(unique, dtype=object)
     left, right, identity = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
-    for first, last, target_first, target_last in _blocks(lengths, bound, kind):
-        longest = np.maximum(lengths[first:last, None], lengths[None, target_first:target_last])
-        cutoff = int(_most_edits(int(longest.max()), bound))
-        found = _distances(unique[first:last], unique[target_first:target_last], kind, cutoff, workers)
+    for these, those in _comparisons(unique, lengths, bound, kind, workers):
+        longest = np.maximum(lengths[these, None], lengths[None, those])
+        cutoff = int(_most_edits(int(longest.max(initial=0)), bound))
+        found = _distances(texts[these].tolist(), texts[those].tolist(), kind, cutoff, workers)
         rows, columns = np.nonzero(found <= cutoff)
         share = (longest[rows, columns] - found[rows, columns]) / longest[rows, columns]
-        rows, columns = rows + first, columns + target_first
-        keep = (share >= bound) & (rows < columns)
-        left.append(rows[keep])
-        right.append(columns[keep])
+        rows, columns = these[rows], those[columns]
+        keep = (share >= bound) & (rows != columns)
+        left.append(np.minimum(rows[keep], columns[keep]))
+        right.append(np.maximum(rows[keep], columns[keep]))
         identity.append(share[keep])
-    return _as_positions(np.concatenate(left), np.concatenate(right), np.concatenate(identity), members, starts)
+    # a pair within one block was compared both ways
+    pairs, first = np.unique(np.stack([np.concatenate(left), np.concatenate(right)]), axis=1, return_index=True)
+    return _as_positions(pairs[0], pairs[1], np.concatenate(identity)[first], members, starts)
 
 
 def pairwise_maximum(
@@ -132,6 +141,19 @@ def _most_edits(length: int, bound: float) -> int:
     while edits > 0 and (length - edits) / length < bound:
         edits -= 1
     return edits
+
+
+def _comparisons(
+    unique: Sequence[str], lengths: Integers, bound: float, kind: Kind, workers: int
+) -> Iterator[tuple[Integers, Integers]]:
+    """Yield (these, those): every pair at or above the bound is in some these x those."""
+    if kind == "cdrh3" or len(unique) < PIVOTS_FROM:
+        for first, last, target_first, target_last in _blocks(lengths, bound, kind):
+            yield np.arange(first, last), np.arange(target_first, target_last)
+        return
+    for these, those in candidate_blocks(unique, _most_edits(int(lengths[-1]), bound), workers=workers):
+        for start in range(0, len(those), 4 * TARGET_BLOCK):
+            yield these, those[start : start + 4 * TARGET_BLOCK]
 
 
 def _blocks(lengths: Integers, bound: float, kind: Kind) -> Iterator[tuple[int, int, int, int]]:

@@ -6,11 +6,12 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rapidfuzz.distance import Levenshtein
 
-from ab_assets.splits import identity
+from ab_assets.datasets.simulation.demo import simulate_specificity
+from ab_assets.splits import identity, pivots
 from ab_assets.splits.identity import pairs_at_or_above, pairwise_maximum, sequence_identity
 
 KINDS = st.sampled_from(["vh", "vl", "cdrh3"])
@@ -25,10 +26,14 @@ def _small_blocks(monkeypatch):
     monkeypatch.setattr(identity, "QUERY_BLOCK", 3)
     monkeypatch.setattr(identity, "TARGET_BLOCK", 4)
     monkeypatch.setattr(identity, "BAND", 2)
+    for name, size in (("PIVOTS", 2), ("SAMPLE", 3), ("GROUP", 2)):
+        monkeypatch.setattr(pivots, name, size)
 
 
-@given(SEQUENCES, BOUNDS, KINDS)
-def test_pairs_are_those_of_brute_force(sequences, bound, kind):
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(SEQUENCES, BOUNDS, KINDS, st.booleans())
+def test_pairs_are_those_of_brute_force(monkeypatch, sequences, bound, kind, by_pivots):
+    monkeypatch.setattr(identity, "PIVOTS_FROM", 2 if by_pivots else 1000)
     expected = [
         (left, right, share)
         for left, right in combinations(range(len(sequences)), 2)
@@ -89,3 +94,15 @@ def test_far_queries_are_compared_in_full():
     """Nothing lies within the band, so the second, full comparison has to answer."""
     nearest = pairwise_maximum(["ACACACACAC"], ["DDDDDDDDDD", "ACDDDDDDDD"], kind="vh")
     assert nearest == (pytest.approx(0.2), 1)
+
+
+def test_pivots_change_nothing_and_spare_most_comparisons(monkeypatch):
+    texts = sorted(simulate_specificity(seed=4, antibodies=2500)["heavy"].unique(), key=lambda text: (len(text), text))
+    monkeypatch.undo()
+    assert len(texts) >= identity.PIVOTS_FROM
+    compared = sum(len(these) * len(those) for these, those in pivots.candidate_blocks(texts, 13))
+    assert compared < 0.4 * len(texts) ** 2 / 2
+    found = pairs_at_or_above(texts, 0.9, kind="vh")
+    monkeypatch.setattr(identity, "PIVOTS_FROM", 10**9)
+    for one, other in zip(found, pairs_at_or_above(texts, 0.9, kind="vh"), strict=True):
+        assert np.array_equal(one, other)
