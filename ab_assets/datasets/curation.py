@@ -14,7 +14,7 @@ import polars as pl
 
 from ab_assets.datasets.imgt import cdrh3_of
 from ab_assets.datasets.labels import read_labels
-from ab_assets.datasets.readers.layouts import FIELDS, STANDARD, column_of, column_of_chain
+from ab_assets.datasets.readers.layouts import column_of, column_of_chain
 from ab_assets.datasets.readers.source import SourceTable
 from ab_assets.datasets.rejection import Sieve, join_rejected
 from ab_assets.datasets.residues import clean_cdrh3, clean_chain
@@ -51,13 +51,6 @@ class Curation:
         return self.antibodies.collect()
 
 
-def needs_numbering(benchmark: Benchmark) -> bool:
-    """Tell whether the data leave open where CDR-H3 is: neither positions of heavy chains nor a cdrh3 column."""
-    columns, layout = benchmark.columns, benchmark.source.format
-    given = columns.positions if "positions" in FIELDS[layout] else columns.vh_positions
-    return given is None and columns.cdrh3 is None and "cdrh3" not in STANDARD.get(layout, {})
-
-
 def curate(
     source: SourceTable | Iterable[SourceTable],
     benchmark: Benchmark,
@@ -68,9 +61,10 @@ def curate(
 ) -> Curation:
     """Return the antibodies of `source`, what was rejected and why, and counts that balance.
 
-    Positions and CDR-H3 given by the data win, and then nothing is numbered. A heavy chain without a CDR-H3 is
-    rejected, because the bound on it could not be checked. With `numbering` None nothing is numbered and CDR-H3 may
-    stay unknown: what is wanted for quick checks, and for antibodies that are only to be scored.
+    Positions and CDR-H3 given by the data win: only chains that come without are numbered (for antigen specificity,
+    heavy chains without either). A heavy chain without a CDR-H3 is rejected, because the bound on it could not be
+    checked. With `numbering` None nothing is numbered and CDR-H3 may stay unknown: what is wanted for quick checks, and
+    for antibodies that are only to be scored.
 
     `source` may come in chunks. With an empty folder as `spool` no more than a chunk, or a sixteenth of all rows, is in
     memory at a time, and the result can be read as long as the folder is there.
@@ -108,7 +102,8 @@ def _cleaned(chunk: SourceTable, benchmark: Benchmark, numbering: Numbering | No
         detail="neither a heavy nor a light chain",
     )
     _label(sieve, benchmark)
-    if numbering is not None and needs_numbering(benchmark):
+    _read_cdrh3(sieve, benchmark)
+    if numbering is not None:
         for chain in ("vh", "vl") if benchmark.task == "paratope" else ("vh",):
             _number(sieve, chain, benchmark, numbering, progress)
     _find_cdrh3(sieve, benchmark, required=numbering is not None)
@@ -132,18 +127,25 @@ def _label(sieve: Sieve, benchmark: Benchmark) -> None:
 
 
 def _number(sieve: Sieve, chain: str, benchmark: Benchmark, numbering: Numbering, progress: Progress) -> None:
-    sequences = sieve.rows[chain].drop_nulls().unique(maintain_order=True).to_list()
+    unknown = pl.col(f"{chain}_positions").is_null()
+    if benchmark.task == "antigen-specificity":
+        unknown &= pl.col("cdrh3").is_null()
+    sieve.rows = sieve.rows.with_columns(pl.when(unknown).then(chain).alias("unnumbered"))
+    sequences = sieve.rows["unnumbered"].drop_nulls().unique(maintain_order=True).to_list()
+    if not sequences:
+        sieve.rows = sieve.rows.drop("unnumbered")
+        return
     results = numbering.number(sequences, progress=progress)
     table = pl.DataFrame(
         {
-            chain: sequences,
+            "unnumbered": sequences,
             "reason": [results[sequence].reason_against(chain) for sequence in sequences],
             "failure": [results[sequence].failure for sequence in sequences],
             "numbered": [results[sequence].positions for sequence in sequences],
         },
-        schema={chain: pl.String, "reason": pl.String, "failure": pl.String, "numbered": pl.List(pl.String)},
+        schema={"unnumbered": pl.String, "reason": pl.String, "failure": pl.String, "numbered": pl.List(pl.String)},
     )
-    sieve.rows = sieve.rows.join(table, on=chain, how="left", maintain_order="left")
+    sieve.rows = sieve.rows.join(table, on="unnumbered", how="left", maintain_order="left")
     for reason in table["reason"].drop_nulls().unique().sort():
         sieve.reject(
             pl.col("reason") == reason,
@@ -154,20 +156,22 @@ def _number(sieve: Sieve, chain: str, benchmark: Benchmark, numbering: Numbering
         )
     positions = f"{chain}_positions"
     sieve.rows = sieve.rows.with_columns(pl.coalesce(positions, "numbered").alias(positions)).drop(
-        "reason", "failure", "numbered"
+        "unnumbered", "reason", "failure", "numbered"
     )
 
 
-def _find_cdrh3(sieve: Sieve, benchmark: Benchmark, *, required: bool) -> None:
-    column = column_of(benchmark, "cdrh3")
+def _read_cdrh3(sieve: Sieve, benchmark: Benchmark) -> None:
     sieve.rows = clean_cdrh3(sieve.rows).with_columns(pl.when(pl.col("vh").is_not_null()).then("cdrh3").alias("cdrh3"))
     sieve.reject(
         ~pl.col("vh").str.contains(pl.col("cdrh3"), literal=True),
         reason="cdrh3-mismatch",
-        column=column,
+        column=column_of(benchmark, "cdrh3"),
         value="cdrh3",
         detail="the heavy chain does not contain it; a column with C104 and W118 must have junction in its name",
     )
+
+
+def _find_cdrh3(sieve: Sieve, benchmark: Benchmark, *, required: bool) -> None:
     known = zip(*(sieve.rows[name] for name in ("vh", "vh_positions", "cdrh3")), strict=True)
     found = [
         cdrh3_of(vh, positions.to_list()) if cdrh3 is None and vh is not None and positions is not None else cdrh3
@@ -178,7 +182,7 @@ def _find_cdrh3(sieve: Sieve, benchmark: Benchmark, *, required: bool) -> None:
         sieve.reject(
             pl.col("vh").is_not_null() & pl.col("cdrh3").is_null(),
             reason="no-cdrh3",
-            column=column if benchmark.columns.cdrh3 else column_of_chain(benchmark, "vh_positions"),
+            column=column_of_chain(benchmark, "vh_positions"),
             value="vh",
             detail="no residue of the heavy chain is known to be at IMGT 105-117",
         )

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ab_assets.datasets.curation import curate, needs_numbering
+from ab_assets.datasets.curation import curate
 from ab_assets.datasets.readers import read_source
 from ab_assets.datasets.validation import problems_in
 from ab_assets.tables import CURATED, REJECTED
@@ -17,6 +17,10 @@ CHAINS = ("pdb", "chain", "sequence", "imgt", "paratope")
 
 def curated(benchmark, folder, numbering=None):
     return curate(read_source(benchmark, folder), benchmark, numbering=numbering)
+
+
+def positions_of(sequence):
+    return " ".join(["-"] * (len(sequence) - 24) + [str(number) for number in range(105, 129)])
 
 
 def sha(text):
@@ -126,7 +130,8 @@ def test_a_heavy_chain_in_the_light_column_is_rejected_where_light_chains_are_nu
 
 def test_nothing_is_numbered_when_positions_are_given(table_benchmark, write_csv, fake_numbering, vh, end_positions_of):
     imgt = " ".join(position or "-" for position in end_positions_of(vh))
-    folder = write_csv("a.csv", (*HEADER, "imgt"), (vh, "", "1", imgt), (vh[1:], "", "1", ""))
+    elsewhere = " ".join(["1"] + ["-"] * (len(vh) - 2))
+    folder = write_csv("a.csv", (*HEADER, "imgt"), (vh, "", "1", imgt), (vh[1:], "", "1", elsewhere))
     curation = curated(table_benchmark(columns={"vh_positions": "imgt"}), folder, fake_numbering)
     assert fake_numbering.asked == []
     assert curation.rows["cdrh3"].to_list() == [vh[-24:-11]]
@@ -146,11 +151,31 @@ def test_a_cdrh3_that_the_heavy_chain_does_not_contain_is_rejected(table_benchma
     assert curated(table_benchmark(columns={"cdrh3": "cdr3"}), folder).counts["rejected"] == {"cdrh3-mismatch": 1}
 
 
-def test_what_is_numbered_depends_on_the_declaration(table_benchmark, chain_benchmark):
-    assert needs_numbering(table_benchmark(columns={"vl_positions": "x"}))
-    assert not needs_numbering(table_benchmark(columns={"cdrh3": "x"}))
-    assert not needs_numbering(chain_benchmark())
-    assert needs_numbering(chain_benchmark(columns={"positions": None}))
+def test_only_chains_that_come_without_are_numbered(table_benchmark, write_csv, fake_numbering, vh, vl):
+    rows = [
+        (vh, vl, "1", "SRWGGDGFYAMDY", ""),
+        (vh + "A", vl, "0", "", ""),
+        (vh + "C", vl, "0", "", positions_of(vh + "C")),
+    ]
+    folder = write_csv("a.csv", (*HEADER, "cdr3", "imgt"), *rows)
+    columns = {"cdrh3": "cdr3", "vh_positions": "imgt"}
+    curation = curated(table_benchmark(columns=columns), folder, fake_numbering)
+    assert fake_numbering.asked == [vh + "A"]
+    assert curation.rows.height == 3
+    assert curation.rows["cdrh3"].null_count() == 0
+
+
+def test_chains_of_paratopes_are_numbered_where_positions_are_missing(
+    chain_benchmark, write_csv, fake_numbering, vh, vl
+):
+    flags = "0" * (len(vh) - 5) + "11111"
+    rows = [
+        ("1", "H", vh, "", flags),
+        ("1", "L", vl, "", "1" * len(vl)),
+        ("2", "H", vh + "A", positions_of(vh + "A"), flags + "0"),
+    ]
+    curated(chain_benchmark(), write_csv("a.csv", CHAINS, *rows), fake_numbering)
+    assert fake_numbering.asked == [vh, vl]
 
 
 def test_merged_rows_keep_the_first_known_value_and_the_earliest_date(table_benchmark, write_csv, vh):
