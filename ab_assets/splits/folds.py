@@ -58,7 +58,9 @@ def assign_folds(
     np.add.at(tally, (pieces[kept], strata[kept]), 1)
     repacked[kept] = pack(tally, folds)[pieces[kept]]
     better = min((repacked, restored), key=lambda item: _imbalance(item, strata, folds))
-    return _most_diverse_first(better, pieces, folds)
+    # pieces that were packed into one fold need not be kept apart any more
+    better = _restore(better, edges, units, folds)
+    return _most_diverse_first(better, _kept_components(left, right, units, better != REMOVED), folds)
 
 
 def pack(weights: Integers, folds: int) -> Integers:

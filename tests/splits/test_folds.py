@@ -41,7 +41,19 @@ def test_no_edge_and_no_unit_joins_two_folds(graph):
 @given(graphs())
 def test_a_row_is_removed_only_between_two_folds(graph):
     left, right, _, units, _ = graph
-    fold = assign(*graph)
+    removed_only_between_folds(left, right, units, assign(*graph))
+
+
+def test_a_row_between_pieces_that_end_in_one_fold_is_put_back():
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        rows = int(rng.integers(6, 41))
+        left, right = rng.integers(0, rows, (2, int(rng.integers(0, 3 * rows + 1))))
+        strata, folds = rng.integers(0, 2, rows), int(rng.integers(3, 6))
+        removed_only_between_folds(left, right, np.arange(rows), assign(left, right, strata, np.arange(rows), folds))
+
+
+def removed_only_between_folds(left, right, units, fold):
     for row in np.flatnonzero(fold == REMOVED):
         near = set(fold[right[left == row]]) | set(fold[left[right == row]]) | set(fold[units == units[row]])
         assert len(near - {REMOVED}) > 1
