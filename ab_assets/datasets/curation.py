@@ -77,7 +77,7 @@ def curate(
         sieve = _cleaned(chunk, benchmark, numbering, progress)
         rejected += [chunk.rejected, sieve.rejected]
         cleaned.put(sieve.rows)
-    parts = [conform(pl.DataFrame(), CURATED).lazy()]
+    parts = [CURATED.to_frame().lazy()]
     for bucket in cleaned.buckets():
         sieve = Sieve(bucket)
         _settle_conflicts(sieve, benchmark)

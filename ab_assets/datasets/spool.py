@@ -45,11 +45,9 @@ class Spool:
 
     def keep(self, rows: pl.DataFrame) -> pl.LazyFrame:
         """Return merged rows for later: on disk when the spool is."""
-        if not self._chunks or self._folder is None:
+        if not self._chunks or self._folder is None or rows.is_empty():
             return rows.lazy()
-        file = self._folder / f"merged-{rows['row_id'][0][0]}.parquet" if rows.height else None
-        if file is None:
-            return rows.lazy()
+        file = self._folder / f"merged-{rows['row_id'][0][0]}.parquet"
         rows.write_parquet(file, compression="lz4")
         return pl.scan_parquet(file, glob=False)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # How the database writes "not determined".
 _NOT_DETERMINED = ("ND", "N/A", "TBC", "unknown")
 _EVIDENCE = {"binding": ("binds", "does_not_bind"), "neutralisation": ("neutralises", "does_not_neutralise")}
+_ALL_EVIDENCE = tuple(name for names in _EVIDENCE.values() for name in names)
 _WEAK = r"(?i)\s*\(\s*weak(?:ly)?\s*\)\s*$"
 
 
@@ -39,10 +40,11 @@ def antibodies_from_cov_abdab(frames: Sequence[pl.DataFrame], benchmark: Benchma
         *(_determined(name).str.replace(r"\s*\(.*\)$", "").alias(name) for name in ("v_call", "j_call")),
     )
     source = benchmark.source
+    antigen = source.antigen or ""
     positive, negative = _EVIDENCE[source.evidence]
-    _require_known(rows, source.antigen or "", (positive, negative))
-    yes, no = (_names(column, source.antigen or "") for column in (positive, negative))
-    sieve = Sieve(rows.with_columns(yes.alias("yes"), no.alias("no"), _is_weak(positive, source.antigen or "")))
+    _require_known(rows, antigen, (positive, negative))
+    yes, no = (_names(column, antigen) for column in (positive, negative))
+    sieve = Sieve(rows.with_columns(yes.alias("yes"), no.alias("no"), _is_weak(positive, antigen)))
     column, opposite = (STANDARD["cov-abdab"][name][0] for name in (positive, negative))
     sieve.reject(
         pl.col("yes") & pl.col("no"),
@@ -69,9 +71,6 @@ def antibodies_from_cov_abdab(frames: Sequence[pl.DataFrame], benchmark: Benchma
     return SourceTable(read.rows, join_rejected([read.rejected, sieve.rejected]))
 
 
-_ALL_EVIDENCE = tuple(name for names in _EVIDENCE.values() for name in names)
-
-
 def _determined(column: str) -> pl.Expr:
     text = pl.col(column).str.strip_chars()
     return pl.when(~text.is_in(_NOT_DETERMINED)).then(text).alias(column)
@@ -82,31 +81,26 @@ def _listed(column: str) -> pl.Expr:
     return pl.col(column).fill_null("").str.split(";").list.eval(pl.element().str.strip_chars())
 
 
-def _plain(column: str) -> pl.Expr:
-    return _listed(column).list.eval(pl.element().str.replace(_WEAK, "").str.to_lowercase())
-
-
 def _names(column: str, antigen: str) -> pl.Expr:
-    return _plain(column).list.contains(antigen.lower())
+    return _listed(column).list.eval(_is(antigen)).list.any()
 
 
 def _is_weak(column: str, antigen: str) -> pl.Expr:
-    is_it = pl.element().str.replace(_WEAK, "").str.to_lowercase() == antigen.lower()
-    firmly = _listed(column).list.eval(is_it & ~pl.element().str.contains(_WEAK)).list.any()
+    firmly = _listed(column).list.eval(_is(antigen) & ~pl.element().str.contains(_WEAK)).list.any()
     return (_names(column, antigen) & ~firmly).alias("weak")
 
 
+def _is(antigen: str) -> pl.Expr:
+    return pl.element().str.replace(_WEAK, "").str.to_lowercase() == antigen.lower()
+
+
 def _require_known(rows: pl.DataFrame, antigen: str, columns: tuple[str, str]) -> None:
-    known = pl.concat([rows.select(_plain(column).explode().alias("name"))["name"] for column in columns])
-    if antigen.lower() in set(known):
-        return
-    spelled = pl.concat(
-        [
-            rows.select(_listed(c).list.eval(pl.element().str.replace(_WEAK, "")).explode().alias("n"))["n"]
-            for c in columns
-        ]
+    named = pl.concat(
+        [rows.select(_listed(column).explode().str.replace(_WEAK, "").alias("name")) for column in columns]
     )
-    names = [name for name in spelled.value_counts(sort=True)["n"].to_list() if name]
+    names = [name for name in named["name"].value_counts(sort=True)["name"].to_list() if name]
+    if antigen.lower() in {name.lower() for name in names}:
+        return
     raise BadInputError(
         what="no row names this antigen",
         where="benchmark.toml: source.antigen",

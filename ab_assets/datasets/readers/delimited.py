@@ -92,11 +92,13 @@ def _read(
     said = {name: value for name, value in about.items() if name not in header}
     numbered = enumerate(records, start=1)
     misshapen: list[tuple[int, int]] = []
-    first = True
-    while True:
+    first = more = True
+    while more:
+        more = False
         rows: list[int] = []
         cells: list[list[str]] = [[] for _ in places]
         for row, record in itertools.islice(numbered, CHUNK_ROWS):
+            more = True
             if len(record) == len(header):
                 rows.append(row)
                 for column, place in zip(cells, places, strict=True):
@@ -104,7 +106,7 @@ def _read(
             elif record:
                 misshapen.append((row, len(record)))
         if not rows and not first:
-            break
+            continue  # a stretch of empty lines, or the end
         first = False
         columns = {
             header[place]: pl.Series(column, dtype=pl.String) for place, column in zip(places, cells, strict=True)

@@ -37,6 +37,11 @@ def test_no_row_is_lost_or_moved_at_an_end(table_benchmark, write_csv, rows, chu
     assert whole.rows["vh"].to_list() == [heavy for heavy, _, _ in rows]
 
 
+def test_rows_after_many_empty_lines_are_read(table_benchmark, write_csv, rows, chunk_rows):
+    folder = write_csv("a.csv", HEADER, *rows[:2], *[()] * 20, *rows[2:4])
+    assert read_source(table_benchmark(), folder).rows["row"].to_list() == [1, 2, 23, 24]
+
+
 def test_what_is_curated_does_not_depend_on_chunks(table_benchmark, write_csv, rows, chunk_rows, tmp_path):
     benchmark, folder = table_benchmark(["a.csv", "b.csv"]), write_csv("a.csv", HEADER, *rows)
     write_csv("b.csv", HEADER, *rows[::-1])
