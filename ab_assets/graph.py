@@ -88,6 +88,17 @@ def _baselines(benchmark: Benchmark) -> Parameters:
     return _rows(benchmark) | {"seed": benchmark.split.seeds[0], "primary": benchmark.primary_baseline}
 
 
+def _ladder(benchmark: Benchmark) -> Parameters:
+    split = benchmark.split
+    return _rows(benchmark) | {
+        "identity": split.identity.model_dump(mode="json"),
+        "folds": split.folds,
+        "max_removed": split.max_removed,
+        "seed": split.seeds[0],
+        "resamples": benchmark.evaluation.resamples,
+    }
+
+
 def _training(benchmark: Benchmark) -> Parameters:
     return _rows(benchmark) | {"seeds": list(benchmark.split.seeds)}
 
@@ -174,6 +185,17 @@ NODES: Mapping[str, Node] = {
             inputs=("curated_dataset", "similarity_graph", "split", "shuffled_label_split"),
             code=("ab_assets.evaluation.baselines", "ab_assets.datasets.selection"),
             parameters=_baselines,
+            kinds=("scikitlearn", "parquet"),
+        ),
+        Node(
+            name="leak_ladder",
+            job="prepare",
+            group="evaluation",
+            description="What the same cheap methods score when rows are divided at random, by clusters, and as "
+            "certified, with equal training: how much of a score is leakage.",
+            inputs=("curated_dataset", "similarity_graph"),
+            code=("ab_assets.evaluation.ladder", "ab_assets.datasets.selection"),
+            parameters=_ladder,
             kinds=("scikitlearn", "parquet"),
         ),
         Node(
@@ -283,6 +305,7 @@ NODES: Mapping[str, Node] = {
             inputs=(
                 "metric_table",
                 "baseline_predictions",
+                "leak_ladder",
                 "predictions",
                 "attention",
                 "fine_tuned_checkpoint",

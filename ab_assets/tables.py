@@ -22,6 +22,7 @@ def _schema(**columns: pl.DataType | DataTypeClass) -> pl.Schema:
 # *_paratope: one bool per residue, null where the task has none. subject_id, entry: groups that may not straddle a
 # split (donor; PDB entry). part: "train" | "validation" | "test" of a published split, or "test" for test_files.
 # sources: "file:row" of every source row that was merged into this one; rows count from 1 without the header.
+# annotations: JSON text {column: value} of the columns that [columns] keep names; "|" between values of merged rows.
 CURATED = _schema(
     row_id=pl.String,
     sequence_id=pl.String,
@@ -40,6 +41,7 @@ CURATED = _schema(
     v_call=pl.String,
     j_call=pl.String,
     sources=pl.List(pl.String),
+    annotations=pl.String,
 )
 
 # Source rows that were not kept, and why. One row per source row.
@@ -134,6 +136,31 @@ COMPARISONS = _schema(
     low=pl.Float64,
     high=pl.Float64,
     family=pl.String,
+)
+
+# The leak ladder. value, low, high: as in SCORES; difference: to the certified rung, on the same resamples.
+LADDER = _schema(
+    rung=pl.String,
+    method=pl.String,
+    metric=pl.String,
+    value=pl.Float64,
+    low=pl.Float64,
+    high=pl.Float64,
+    difference=pl.Float64,
+    difference_low=pl.Float64,
+    difference_high=pl.Float64,
+)
+
+# How similar the sides of each rung are by each measure. identity: largest of any test row to a training row of its
+# fit, exact; over: test rows at or above the bound, null without one; trained: training rows of the smallest fit.
+RUNGS = _schema(
+    rung=pl.String,
+    by=pl.String,
+    bound=pl.Float64,
+    identity=pl.Float64,
+    over=pl.Int64,
+    tested=pl.Int64,
+    trained=pl.Int64,
 )
 
 # Mean attention that a residue position receives. model_state: "pre-trained" | "fine-tuned". layer counts from 0.

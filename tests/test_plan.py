@@ -22,8 +22,8 @@ max_length = 254
 source = {{ kind = "twin", layers = 2, hidden = 32, seed = {n} }}
 """
 
-# per benchmark: raw, curated, graph, split, shuffled split, baselines, metric table, report
-PER_BENCHMARK = 8
+# per benchmark: raw, curated, graph, split, shuffled split, baselines, leak ladder, metric table, report
+PER_BENCHMARK = 9
 # per model: embeddings, two checkpoints, predictions, attention, metrics
 PER_MODEL = 6
 

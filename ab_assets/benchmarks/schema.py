@@ -26,7 +26,7 @@ def _named(kind: str) -> Callable[[str], str]:
 
 def _inside(value: str) -> str:
     if not is_file_name(value):
-        msg = f"{value!r} is no file of the benchmark's folder (a path relative to it, without '..' or '\\')"
+        msg = f"{value!r} is no file of the benchmark's folder: copy it there and write its name, without '..' or '\\'"
         raise ValueError(msg)
     return value
 
@@ -106,7 +106,8 @@ class Source(_Table):
 class Columns(_Table):
     """Which column of the source holds what. `chain`, `sequence`, `positions`, `paratope` are for one-row-per-chain
     tables (formats `sabdab` and `airr`); `vh`, `vl` for one-row-per-antibody tables. Formats with names of their own
-    (`airr`, `oas`, `cov-abdab`) need them only where a file differs."""
+    (`airr`, `oas`, `cov-abdab`) need them only where a file differs. `keep`: columns that nothing reads and that the
+    curated antibodies carry along; "*" is all of them."""
 
     sequence_id: str | None = None
     vh: str | None = None
@@ -128,6 +129,7 @@ class Columns(_Table):
     paratope: str | None = None
     vh_positions: str | None = None
     vl_positions: str | None = None
+    keep: Annotated[Texts, AfterValidator(_distinct)] = ()
 
     @field_validator("positive", "negative", mode="before")
     @classmethod
@@ -169,7 +171,10 @@ class Parts(_Table):
 
 
 class Split(_Table):
-    """How rows are divided. `fits` limits how many of the folds are used as test fold (default: every one)."""
+    """How rows are divided. `fits` limits how many of the folds are used as test fold (default: every one).
+
+    keep_folds: when data change, rows that had a fold keep it; false makes folds anew from the rows alone.
+    """
 
     policy: Policy = "identity"
     identity: Identity = Identity()
@@ -178,6 +183,7 @@ class Split(_Table):
     fits: Annotated[int, Field(ge=1, le=20)] | None = None
     seeds: Annotated[tuple[Seed, ...], Field(strict=False), AfterValidator(_distinct), Field(min_length=1)] = (1,)
     max_removed: Annotated[float, Field(ge=0, le=1)] = 0.3
+    keep_folds: bool = True
     parts: Parts = Parts()
     test_files: Files = ()
 

@@ -1,4 +1,4 @@
-"""baseline_predictions, model_metrics, candidate_predictions, metric_table."""
+"""baseline_predictions, leak_ladder, model_metrics, candidate_predictions, metric_table."""
 
 import polars as pl
 from dagster import AssetExecutionContext, MaterializeResult, asset
@@ -6,6 +6,7 @@ from dagster import AssetExecutionContext, MaterializeResult, asset
 from ab_assets.artifacts.store import Artifact, Draft, Ref
 from ab_assets.datasets.selection import select_rows
 from ab_assets.evaluation.baselines import baseline_predictions as predict_baselines
+from ab_assets.evaluation.ladder import climb
 from ab_assets.evaluation.scores import Scored, score
 from ab_assets.evaluation.table import side_by_side, summary_of
 from ab_assets.evaluation.thresholds import thresholds
@@ -37,6 +38,28 @@ def baseline_predictions(
         draft.metadata = {"methods": ", ".join(table["method"].unique(maintain_order=True)), "scores": table.height}
 
     return home.make(ref, build, force=config.force)
+
+
+@asset(**asset_arguments("leak_ladder"))
+def leak_ladder(
+    context: AssetExecutionContext, config: Making, home: HomeResource, reporting: Reporting
+) -> MaterializeResult:
+    """Rungs that cannot be built are named with a reason."""
+    ref = Ref("leak_ladder", context.partition_key)
+    benchmark = home.home.benchmark(ref.benchmark)
+
+    def build(draft: Draft) -> None:
+        rows = select_rows(home.artifact("curated_dataset", ref.benchmark).table("antibodies"), benchmark).rows
+        graph = home.artifact("similarity_graph", ref.benchmark)
+        seed, progress = benchmark.split.seeds[0], reporting.progress(context.log)
+        nodes, edges = graph.table("nodes"), graph.table("edges")
+        climbed = climb(rows, nodes, edges, benchmark, seed=seed, workers=cpus(), progress=progress)
+        draft.table("scores", climbed.scores)
+        draft.table("rungs", climbed.rungs)
+        draft.document("left_out", dict(climbed.left_out))
+        draft.metadata = {"rungs": climbed.rungs["rung"].n_unique(), "left_out": sorted(climbed.left_out)}
+
+    return home.make(ref, build, _rungs_shown, force=config.force)
 
 
 @asset(**asset_arguments("model_metrics"))
@@ -127,6 +150,11 @@ def _candidates_shown(artifact: Artifact) -> Metadata:
     columns = ["sequence_id", "probability", "call", "nearest_identity", "out_of_domain"]
     top = artifact.table("candidates").select(columns).sort("probability", descending=True, nulls_last=True).head(20)
     return {"top": markdown(preview(top))}
+
+
+def _rungs_shown(artifact: Artifact) -> Metadata:
+    scores = artifact.table("scores").filter(pl.col("metric") == "auroc").drop("metric")
+    return {"auroc": markdown(preview(scores)), "similarity": markdown(preview(artifact.table("rungs")))}
 
 
 def _shown(artifact: Artifact) -> Metadata:

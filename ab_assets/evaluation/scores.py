@@ -69,24 +69,26 @@ def score(
     *,
     resamples: int,
     task: Task,
+    views: bool = True,
     workers: int = 1,
 ) -> Scored:
     """Return the scores of all methods in PREDICTIONS on their test items.
 
     `thresholds`: THRESHOLDS. `units`: UNITS (`units.resampling_units`). Each metric is computed per fit and seed and
     averaged; intervals resample units jointly and hold fits and thresholds fixed. Paratopes are also scored per IMGT
-    region, per chain type, and as the mean over chains ("per-chain").
+    region, per chain type, and as the mean over chains ("per-chain"), unless `views` is false.
 
     Raises CorruptArtifactError when the tables do not fit together (see `samples.read_samples`).
     """
-    read = read_samples(predictions, thresholds, units, views=task == "paratope")
+    by_view = views and task == "paratope"
+    read = read_samples(predictions, thresholds, units, views=by_view)
     draws = draw(read.units, resamples)
-    views = ("all", "per-chain", *read.views) if task == "paratope" else ("all",)
+    scored_views = ("all", "per-chain", *read.views) if by_view else ("all",)
     rows: list[dict[str, Any]] = []
     kept: list[tuple[str, str, str, NDArray[np.float64]]] = []
     skipped: list[tuple[str, str, str, int]] = []
     for method, samples in read.by_method.items():
-        for view in views:
+        for view in scored_views:
             chosen = [sample.of_view(view) for sample in samples]
             by_chain = view == "per-chain"
             measured = _measure_chains(chosen, draws) if by_chain else _measure(chosen, draws, workers=workers)

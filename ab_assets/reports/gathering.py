@@ -31,7 +31,7 @@ def gather(
     def of(asset: str, model: str | None = None) -> Artifact:
         return store.require(Ref(asset, benchmark.name, model))
 
-    curated, split, table = of("curated_dataset"), of("split"), of("metric_table")
+    curated, split, table, climbed = of("curated_dataset"), of("split"), of("metric_table"), of("leak_ladder")
     rows = select_rows(curated.table("antibodies"), benchmark).rows
     roles, predictions = split.table("roles"), _predictions(of, models)
     warnings = table.document("warnings")
@@ -47,6 +47,9 @@ def gather(
         split_summary={**of("similarity_graph").metadata, **split.metadata},
         certificate=split.document("certificate"),
         nearest=split.table("nearest"),
+        ladder=climbed.table("scores"),
+        rungs=climbed.table("rungs"),
+        left_out=climbed.document("left_out"),
         predictions=predictions,
         histories=[step for model in models for step in _histories(of, model)],
         models=[_described(catalogue[model]) for model in models],

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ab_assets.reports.methods import Method
     from ab_assets.reports.report_data import ReportData
 
+NEARLY_SEEN = 0.9  # what a reader is told about measures that have no bound
 NARROW = 0.02  # intervals narrower than this need a third decimal
 
 
@@ -116,11 +117,10 @@ def closeness(data: ReportData) -> tuple[Closeness, ...]:
         if not identity.size:
             continue
         bound = data.bounds.get(measure)
-        over = wording.DASH
-        if bound is not None:
-            number = int((identity >= bound - 1e-9).sum())
-            share = wording.percent(number / len(identity))
-            over = f"{wording.count(number)} of {wording.count(len(identity))} ({share})"
+        number = int((identity >= (NEARLY_SEEN if bound is None else bound) - 1e-9).sum())
+        over = f"{wording.count(number)} of {wording.count(len(identity))} ({wording.percent(number / len(identity))})"
+        if bound is None:
+            over += f" at {wording.number(NEARLY_SEEN, digits=2)}"
         found.append(
             Closeness(
                 measure=name,

@@ -16,6 +16,7 @@ from ab_assets.reports.chance import prevalence
 from ab_assets.reports.curves import calibration_figure, curve_figure
 from ab_assets.reports.diagnostics import attention_figure, leakage_figure, training_figure
 from ab_assets.reports.figures import comparison_figure, score_figure
+from ab_assets.reports.ladder import ladder_figure, ladder_table, ladder_words
 from ab_assets.reports.methods import describe
 from ab_assets.reports.paratope import position_figure, region_figure, regions_in
 from ab_assets.reports.report_data import ReportData
@@ -97,6 +98,7 @@ def _figures(data: ReportData) -> dict[str, go.Figure | None]:
         "curves": curve_figure(data.predictions, shown, prevalence=prevalence(data.scores)),
         "calibration": calibration_figure(data.predictions, shown),
         "leakage": leakage_figure(data.nearest, data.bounds),
+        "ladder": ladder_figure(data.ladder),
         "training": training_figure(data.histories, data.titles),
     }
     return drawn | {f"attention-{place}": attention_figure(t) for place, t in enumerate(data.attention.values())}
@@ -140,6 +142,8 @@ def _background(data: ReportData) -> dict[str, object]:
         "accounts": balance.accounts(data),
         "fit_sizes": balance.fit_sizes(data),
         "closeness": headline.closeness(data),
+        "ladder": ladder_table(data.ladder, data.rungs),
+        "ladder_words": ladder_words(data.ladder, data.left_out),
         "attention_titles": [data.titles.get(name, name) for name in data.attention],
         "corrections": notes.corrections(data),
         "method_notes": notes.method_notes(data),

@@ -22,6 +22,8 @@ CONFORMING = {
     "scores": tables.SCORES,
     "comparisons": tables.COMPARISONS,
     "nearest": tables.NEAREST,
+    "ladder": tables.LADDER,
+    "rungs": tables.RUNGS,
     "removed": tables.REMOVED,
     "predictions": tables.PREDICTIONS,
     "sizes": SIZES,
@@ -48,6 +50,7 @@ class ReportData:
         certificate: "policy", "bounds" (measure -> bound or None), "enforced", "passed", "maxima" (a list of mappings
             with "fit", "by", "identity" and, where told apart, "role").
         nearest: NEAREST.
+        ladder, rungs: LADDER and RUNGS; `left_out`: rung -> why it is not there.
         predictions: PREDICTIONS; only test rows are read.
         histories: one mapping per epoch: "model", "fit", "seed", "arm", "epoch", "train_loss", "validation_loss".
         models: one mapping per model: "name", "title", "parameters", "licence", "revision".
@@ -76,6 +79,9 @@ class ReportData:
     residues: pl.DataFrame | None = None
     residues_method: str = ""
     attention: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    ladder: pl.DataFrame = field(default_factory=tables.LADDER.to_frame)
+    rungs: pl.DataFrame = field(default_factory=tables.RUNGS.to_frame)
+    left_out: Mapping[str, str] = field(default_factory=dict)
     missing: Sequence[str] = ()
     not_ranked: Sequence[str] = ()
     warnings: Sequence[str] = ()

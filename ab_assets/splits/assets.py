@@ -52,7 +52,7 @@ def split(
     def build(draft: Draft) -> None:
         selection = _selected(home, ref)
         edges = home.artifact("similarity_graph", ref.benchmark).table("edges")
-        made = make_split(selection.rows, edges, benchmark)
+        made = make_split(selection.rows, edges, benchmark, _earlier(home, ref))
         certificate = certify(selection.rows, made.roles, benchmark.split, workers=cpus())
         require_certificate(selection.rows, made.roles, certificate, benchmark.split, workers=cpus())
         draft.table("roles", made.roles)
@@ -95,6 +95,15 @@ def shuffled_label_split(context: AssetExecutionContext, config: Making, home: H
 def _selected(home: HomeResource, ref: Ref) -> Selection:
     curated = home.artifact("curated_dataset", ref.benchmark).table("antibodies")
     return select_rows(curated, home.home.benchmark(ref.benchmark))
+
+
+def _earlier(home: HomeResource, ref: Ref) -> pl.DataFrame | None:
+    """Return ROLES of the split that this partition shows until now, where it was made by the same policy."""
+    shown, asked = home.home.store.current(ref), home.home.benchmark(ref.benchmark).split
+    if shown is None or not shown.is_whole():
+        return None
+    split = shown.question["parameters"]["split"]
+    return shown.table("roles") if (split["policy"], split["folds"]) == (asked.policy, asked.folds) else None
 
 
 def _no_leakage(artifact: Artifact) -> AssetCheckResult:

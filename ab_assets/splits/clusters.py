@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-# At least 90 % identity over at least 80 % of both sequences, greedy set cover.
-OPTIONS = ("--min-seq-id", "0.9", "-c", "0.8", "--cov-mode", "0", "--cluster-mode", "0")
+# What intervals resample.
+IDENTITY = 0.9
+# The identity holds over at least 80 % of both sequences; greedy set cover.
+OPTIONS = ("-c", "0.8", "--cov-mode", "0", "--cluster-mode", "0")
 
 
-def mmseqs_clusters(rows: pl.DataFrame) -> dict[str, str]:
-    """Return {row_id: cluster} for CURATED `rows`, by VH or, where there is none, by VL.
+def mmseqs_clusters(rows: pl.DataFrame, identity: float = IDENTITY) -> dict[str, str]:
+    """Return {row_id: cluster} for CURATED `rows`, by VH or, where there is none, by VL, at this sequence identity.
 
     A cluster is named by the smallest row_id that has its representative sequence. Row order changes nothing; rows
     with neither chain are clusters of their own. Raises UnavailableError when MMseqs2 is missing or fails.
@@ -36,12 +38,12 @@ def mmseqs_clusters(rows: pl.DataFrame) -> dict[str, str]:
         else:
             names[row_id] = row_id
     sequences = sorted(holders)
-    for sequence, representative in zip(sequences, representatives(sequences), strict=True):
+    for sequence, representative in zip(sequences, representatives(sequences, identity), strict=True):
         names |= dict.fromkeys(holders[sequence], holders[representative][0])
     return names
 
 
-def representatives(sequences: Sequence[str]) -> list[str]:
+def representatives(sequences: Sequence[str], identity: float = IDENTITY) -> list[str]:
     """Return, for each of distinct `sequences`, the representative of its cluster.
 
     Sequences that MMseqs2 leaves out (too short for its k-mers) represent themselves. Raises UnavailableError.
@@ -53,7 +55,8 @@ def representatives(sequences: Sequence[str]) -> list[str]:
         folder = Path(name)
         fasta = "".join(f">{index}\n{sequence}\n" for index, sequence in enumerate(sequences))
         (folder / "sequences.fasta").write_text(fasta, encoding="ascii")
-        run_mmseqs(["easy-cluster", "sequences.fasta", "result", "work", *OPTIONS], folder=folder)
+        command = ["easy-cluster", "sequences.fasta", "result", "work", "--min-seq-id", str(identity), *OPTIONS]
+        run_mmseqs(command, folder=folder)
         for line in (folder / "result_cluster.tsv").read_text(encoding="ascii").splitlines():
             representative, separator, member = line.partition("\t")
             if not separator:

@@ -42,14 +42,14 @@ def assign_folds(
     rows = len(strata)
     weight = np.zeros((int(units.max(initial=-1)) + 1, int(strata.max(initial=0)) + 1), np.int64)
     np.add.at(weight, (units, strata), 1)
-    adjacency = _symmetric(units[left], units[right], len(weight))
+    adjacency = symmetric(units[left], units[right], len(weight))
     _, component = connected_components(adjacency, directed=False)
     packed = pack(_totals(weight, component), folds)[component]
     fold = packed[units]
     if _crowding(fold, folds) <= TOLERANCE:
         return _most_diverse_first(fold, component[units], folds)
     cut = _cut(adjacency, weight, component, packed, folds=folds, starts=starts)[units]
-    edges = _symmetric(left, right, rows)
+    edges = symmetric(left, right, rows)
     restored = _restore(cut, edges, units, folds)
     kept = restored != REMOVED
     pieces = _kept_components(left, right, units, kept)
@@ -63,13 +63,17 @@ def assign_folds(
     return _most_diverse_first(better, _kept_components(left, right, units, better != REMOVED), folds)
 
 
-def pack(weights: Integers, folds: int) -> Integers:
-    """Return a fold for each item of `weights` (item, class): largest first, where all classes stay most even."""
+def pack(weights: Integers, folds: int, *, load: Integers | None = None) -> Integers:
+    """Return a fold for each item of `weights` (item, class): largest first, where all classes stay most even.
+
+    load: (fold, class) weight that the folds have already.
+    """
     items, classes = weights.shape
-    mean = np.maximum(weights.sum(axis=0) / folds, 1).tolist()
-    overall = max(weights.sum() / folds, 1.0)
-    load = [[0.0] * classes for _ in range(folds)]
-    size = [0.0] * folds
+    had = np.zeros((folds, classes), np.int64) if load is None else load
+    mean = np.maximum((weights.sum(axis=0) + had.sum(axis=0)) / folds, 1).tolist()
+    overall = max((weights.sum() + had.sum()) / folds, 1.0)
+    filled = had.astype(float).tolist()
+    size = had.sum(axis=1).astype(float).tolist()
     result = np.zeros(items, np.int64)
     total = weights.sum(axis=1)
     table, totals = weights.tolist(), total.tolist()
@@ -77,17 +81,17 @@ def pack(weights: Integers, folds: int) -> Integers:
         weight, whole = table[item], totals[item]
         costs = [
             whole * (2 * size[fold] + whole) / overall
-            + sum(w * (2 * had + w) / m for w, had, m in zip(weight, load[fold], mean, strict=True))
+            + sum(w * (2 * held + w) / m for w, held, m in zip(weight, filled[fold], mean, strict=True))
             for fold in range(folds)
         ]
         choice = costs.index(min(costs))
         result[item] = choice
         size[choice] += whole
-        load[choice] = [had + w for had, w in zip(load[choice], weight, strict=True)]
+        filled[choice] = [held + w for held, w in zip(filled[choice], weight, strict=True)]
     return result
 
 
-def _symmetric(left: Integers, right: Integers, count: int) -> csr_array:
+def symmetric(left: Integers, right: Integers, count: int) -> csr_array:
     """Return the adjacency of simple edges in both directions, without loops."""
     keep = left != right
     ends = np.concatenate([left[keep], right[keep]]), np.concatenate([right[keep], left[keep]])
@@ -167,7 +171,7 @@ def _kept_components(left: Integers, right: Integers, units: Integers, kept: NDA
     stays = kept[left] & kept[right]
     rows = np.flatnonzero(kept)
     _, first, of_unit = np.unique(units[rows], return_index=True, return_inverse=True)
-    adjacency = _symmetric(
+    adjacency = symmetric(
         np.concatenate([left[stays], rows]), np.concatenate([right[stays], rows[first][of_unit]]), len(kept)
     )
     _, label = connected_components(adjacency, directed=False)

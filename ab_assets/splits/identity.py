@@ -123,6 +123,19 @@ def pairwise_maximum(
     return Nearest(identity, index)
 
 
+def largest_identity(
+    queries: Sequence[str | None], targets: Sequence[str | None], *, kind: Kind, workers: int = 1
+) -> float:
+    """Return the exact maximum over all pairs; far quicker than the nearest target of each query."""
+    best = 0.0
+    for first in range(0, len(queries), QUERY_BLOCK):
+        if best < 1:
+            block = queries[first : first + QUERY_BLOCK]
+            found = pairwise_maximum(block, targets, kind=kind, workers=workers, at_least=best)
+            best = max(best, float(found.identity.max(initial=0.0)))
+    return best
+
+
 def _distinct(sequences: Sequence[str | None]) -> tuple[list[str], Integers, Integers]:
     """Return the distinct sequences by (length, text), and for each the positions that hold it (members[starts...])."""
     places: dict[str, list[int]] = {}

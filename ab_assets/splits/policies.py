@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from ab_assets.errors import BadInputError, InfeasibleSplitError
+from ab_assets.splits.continuation import continue_folds
 from ab_assets.splits.folds import REMOVED as NO_FOLD
 from ab_assets.splits.folds import assign_folds
 from ab_assets.splits.graph import row_numbers
@@ -41,7 +42,9 @@ class Division:
     summary: dict[str, Any]
 
 
-def make_split(rows: pl.DataFrame, edges: pl.DataFrame, benchmark: Benchmark) -> Division:
+def make_split(
+    rows: pl.DataFrame, edges: pl.DataFrame, benchmark: Benchmark, earlier: pl.DataFrame | None = None
+) -> Division:
     """Return the division of CURATED `rows` (selected, labelled) that the benchmark declares.
 
     `edges`: EDGES at the declared bounds. Fit i tests fold i, validates fold i + 1 and trains on the rest (policy time:
@@ -50,17 +53,25 @@ def make_split(rows: pl.DataFrame, edges: pl.DataFrame, benchmark: Benchmark) ->
     row leave training and validation, and rows too similar to a validation row leave training ("guard-band"). Raises
     InfeasibleSplitError when that costs any fit more than `max_removed` of the rows, BadInputError when the data lack
     what the policy needs.
+
+    earlier: ROLES of the benchmark's split before its data changed. Rows of policies identity, group and random that
+    had a fold keep it, as long as that costs no more than `max_removed` and folds stay of bearable size.
     """
     rows, split = in_canonical_order(rows), benchmark.split
     ties = Ties(rows, edges, _groups(benchmark))
-    declared, lost = (_published if split.policy == "published" else _folded)(rows, edges, ties, benchmark)
+    earlier = earlier if split.keep_folds else None
+    if split.policy == "published":
+        declared, lost = _published(rows, edges, ties, benchmark)
+    else:
+        declared, lost = _folded(rows, edges, ties, benchmark, earlier)
     roles = guarded(declared, ties) if split.certificate == "enforce" else declared
     unused = rows.join(roles.select("row_id").unique(), on="row_id", how="anti").select("row_id")
     reasons = unused.join(lost, on="row_id", how="left").with_columns(pl.col("reason").fill_null(GUARD_BAND))
     removed = conform(reasons.sort("row_id"), REMOVED)
     _require_cost(rows, edges, benchmark, cost=(lost.height + _most_guarded(declared, roles)) / max(rows.height, 1))
     _require_classes(rows, edges, roles, benchmark)
-    return Division(roles, removed, _summary(rows, declared, roles, removed))
+    summary = _summary(rows, declared, roles, removed) | {"kept_their_fold": _kept(roles, earlier)}
+    return Division(roles, removed, summary)
 
 
 def in_canonical_order(rows: pl.DataFrame) -> pl.DataFrame:
@@ -78,7 +89,7 @@ def _groups(benchmark: Benchmark) -> tuple[str, ...]:
 
 
 def _folded(
-    rows: pl.DataFrame, edges: pl.DataFrame, ties: Ties, benchmark: Benchmark
+    rows: pl.DataFrame, edges: pl.DataFrame, ties: Ties, benchmark: Benchmark, earlier: pl.DataFrame | None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return ROLES, and as (row_id, reason) what was removed to keep folds, or folds and test files, apart."""
     split = benchmark.split
@@ -93,7 +104,7 @@ def _folded(
         near = ties.of(tested.select("row_id", fit=pl.lit(0)))
         screened = free.join(near, on="row_id", how="semi").select("row_id", reason=pl.lit(GUARD_BAND))
         lost, free = pl.concat([lost, screened]), free.join(screened, on="row_id", how="anti")
-    home = free.select("row_id", fold=pl.Series(_folds(free, edges, benchmark), dtype=pl.Int64))
+    home = free.select("row_id", fold=pl.Series(_folds(free, edges, benchmark, earlier), dtype=pl.Int64))
     separated = home.filter(pl.col("fold") == NO_FOLD).select("row_id", reason=pl.lit(SEPARATED))
     tests = tested.select("row_id", fold=pl.lit(TEST_FILE_FOLD, dtype=pl.Int64))
     every = pl.concat([home.filter(pl.col("fold") != NO_FOLD), tests])
@@ -125,7 +136,7 @@ def _fit(home: pl.DataFrame, fit: int, benchmark: Benchmark, *, own_tests: bool)
     return conform(home.with_columns(role=role, fit=pl.lit(fit)).drop_nulls("role"), ROLES)
 
 
-def _folds(rows: pl.DataFrame, edges: pl.DataFrame, benchmark: Benchmark) -> Integers:
+def _folds(rows: pl.DataFrame, edges: pl.DataFrame, benchmark: Benchmark, earlier: pl.DataFrame | None) -> Integers:
     split = benchmark.split
     if split.policy == "time":
         return _by_date(rows, benchmark)
@@ -137,8 +148,24 @@ def _folds(rows: pl.DataFrame, edges: pl.DataFrame, benchmark: Benchmark) -> Int
             hint="Name the column under [columns] subject_id.",
         )
     left, right = row_numbers(rows, edges if split.policy == "identity" else edges.clear())
-    units = units_of(rows, () if split.policy == "random" else _groups(benchmark))
-    return assign_folds(left, right, strata=strata_of(rows), units=units, folds=split.folds)
+    strata, units = strata_of(rows), units_of(rows, () if split.policy == "random" else _groups(benchmark))
+    if earlier is not None:
+        had = rows.select("row_id").join(_homes(earlier), on="row_id", how="left", maintain_order="left")["fold"]
+        known = had.fill_null(NO_FOLD).to_numpy()
+        fold = continue_folds(known, left, right, strata=strata, units=units, folds=split.folds)
+        if fold is not None and np.mean(fold == NO_FOLD) <= split.max_removed:
+            return fold
+    return assign_folds(left, right, strata=strata, units=units, folds=split.folds)
+
+
+def _homes(roles: pl.DataFrame) -> pl.DataFrame:
+    """Return (row_id, fold) of the rows of ROLES that have a fold."""
+    return roles.filter(pl.col("fold") >= 0).select("row_id", "fold").unique("row_id")
+
+
+def _kept(roles: pl.DataFrame, earlier: pl.DataFrame | None) -> int:
+    """Return how many rows are in the fold in which they were."""
+    return 0 if earlier is None else _homes(roles).join(_homes(earlier), on=["row_id", "fold"]).height
 
 
 def _by_date(rows: pl.DataFrame, benchmark: Benchmark) -> np.ndarray:

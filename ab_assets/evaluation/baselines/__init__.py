@@ -63,12 +63,12 @@ def baseline_predictions(
         steps += per_fit
         for method in methods:
             progress(f"{method}, fit {fit}", len(parts), len(fits) * per_fit)
-            parts.append(_part(true, _baseline(method)(true), method=method, fit=fit, seed=seed))
+            parts.append(predictions_of(true, baseline_of(method)(true), method=method, fit=fit, seed=seed))
         for shuffle, permuted in enumerate(labels):
             progress(f"{control} {shuffle}, fit {fit}", len(parts), len(fits) * per_fit)
             items = fit_items(relabelled(rows, permuted), chosen, benchmark, seed=seed, workers=workers)
-            scores = _baseline(control.removesuffix(SHUFFLED))(items)
-            parts.append(_part(true, scores, method=control, fit=fit, seed=seed + shuffle))
+            scores = baseline_of(control.removesuffix(SHUFFLED))(items)
+            parts.append(predictions_of(true, scores, method=control, fit=fit, seed=seed + shuffle))
     progress("baselines", steps, steps)
     return pl.concat(parts)
 
@@ -78,8 +78,8 @@ def _affordable(control: str, items: FitItems) -> int | None:
     return max(1, FOREST_RESIDUES // items.train.height) if control.startswith("windowed-forest") else None
 
 
-def _baseline(method: str) -> Baseline:
-    # scikit-learn and rapidfuzz load only where a baseline is fitted
+def baseline_of(method: str) -> Baseline:
+    """Return the baseline of this name; scikit-learn and rapidfuzz load only where one is fitted."""
     if method == "kmer-logistic":
         from ab_assets.evaluation.baselines.kmer_logistic import kmer_logistic  # noqa: PLC0415
 
@@ -95,7 +95,7 @@ def _baseline(method: str) -> Baseline:
     return position_frequency if method == "position-frequency" else majority
 
 
-def _part(true: FitItems, scores: Scores, *, method: str, fit: int, seed: int) -> pl.DataFrame:
+def predictions_of(true: FitItems, scores: Scores, *, method: str, fit: int, seed: int) -> pl.DataFrame:
     """Return PREDICTIONS of one method and fit; the labels are the true ones, whatever it was trained on."""
     scored = [
         conform(
