@@ -44,6 +44,9 @@ CURATED = _schema(
     annotations=pl.String,
 )
 
+# What `date` looks like where rows are put in order by it: ISO 8601, as precise as is known.
+DATE = r"^\d{4}(-\d{2}(-\d{2})?)?$"
+
 # Source rows that were not kept, and why. One row per source row.
 REJECTED = _schema(
     file=pl.String,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
@@ -20,6 +22,26 @@ if TYPE_CHECKING:
 FILE_NAME = "benchmark.toml"
 
 KeyPath = tuple[str | int, ...]
+
+# What a value has to be, by the kind of error that pydantic reports (docs.pydantic.dev, "Validation Errors").
+_EXPECTED = {
+    "string_type": "text in quotation marks",
+    "bool_type": "true or false, without quotation marks",
+    "int_type": "a whole number, without quotation marks",
+    "int_from_float": "a whole number",
+    "float_type": "a number, without quotation marks",
+    "finite_number": "a finite number",
+    "tuple_type": 'a list in square brackets, such as ["a", "b"] or [1, 2]',
+    "model_type": "keys of its own, below a line [{key}]",
+    "literal_error": "{expected}",
+    "greater_than_equal": "at least {ge:g}",
+    "greater_than": "more than {gt:g}",
+    "less_than_equal": "at most {le:g}",
+    "less_than": "less than {lt:g}",
+    "too_short": "a list with {min_length} or more entries",
+    "too_long": "a list of {max_length} entries",
+    "string_pattern_mismatch": "the pattern {pattern}",
+}
 
 
 def read_benchmark(folder: Path, *, name: str | None = None) -> Benchmark:
@@ -52,6 +74,14 @@ def name_of(folder: Path) -> str:
     """Return the name a folder is called by: a link's own, not its target's; the real one where it is called ".."."""
     path = folder.absolute()
     return path.resolve().name if path.name == ".." else path.name
+
+
+def located(problem: Problem, text: str) -> Problem:
+    """Return `problem` with the line of the key that it names; `text` is benchmark.toml."""
+    file, _, key = problem.where.partition(": ")
+    if file != FILE_NAME:
+        return problem
+    return replace(problem, where=f"{FILE_NAME}:{line_of(text, tuple(key.split('.')))}: {key}" if key else FILE_NAME)
 
 
 def nearest_name(name: str, known: Sequence[str]) -> str:
@@ -124,8 +154,12 @@ def _syntax_problem(error: ValueError | RecursionError) -> Problem:
     if isinstance(error, UnicodeDecodeError):
         line = error.object[: error.start].count(b"\n") + 1
         return Problem(what="this is not UTF-8 text", where=f"{FILE_NAME}:{line}", hint="Save the file as UTF-8.")
-    why = "it is nested too deep" if isinstance(error, RecursionError) else error
-    return Problem(what=f"this is not TOML: {why}", where=FILE_NAME, hint="Mend the syntax at that line.")
+    why = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
+    place = re.search(r"at line (\d+)", why)
+    hint = "Text stands in quotation marks, lists in square brackets, true and false in small letters."
+    if why.startswith(("Cannot overwrite", "Cannot declare")):
+        why, hint = f"the key or table stands twice{why[why.rfind(' (at') :]}", "Leave one of them."
+    return Problem(what=f"this is not TOML: {why}", where=f"{FILE_NAME}:{place[1]}" if place else FILE_NAME, hint=hint)
 
 
 def _named_inside(text: str) -> Problem:
@@ -136,18 +170,40 @@ def _named_inside(text: str) -> Problem:
 def _problem(details: ErrorDetails, text: str) -> Problem:
     location = details["loc"]
     where = f"{FILE_NAME}:{line_of(text, location)}"
-    key = ".".join(str(part) for part in location)
+    key = _spelled(location)
     kind = details["type"]
     if kind == "extra_forbidden":
         return Problem(
             what=f"unknown key {key!r}", where=where, hint=nearest_name(str(location[-1]), _fields_at(location[:-1]))
         )
+    given = details["input"]
+    if kind == "missing" and isinstance(location[-1], int):
+        key = _spelled(location[:-1])
+        return Problem(what=f"{key} has too few entries", where=where, found=_written(given), hint="Give all of them.")
     if kind == "missing":
         return Problem(what=f"the key {key!r} is missing", where=where, hint="Add it.")
+    if kind in _EXPECTED:
+        expected = _EXPECTED[kind].format(key=key, **details.get("ctx", {}))
+        return Problem(what=f"{key} cannot have this value", where=where, found=_written(given), expected=expected)
     message = str(details["msg"]).removeprefix("Value error, ")
     prefix = f"{key}: " if key else ""
-    found = "" if isinstance(details["input"], dict | BaseModel) else repr(details["input"])
-    return Problem(what=f"{prefix}{message[:1].lower()}{message[1:]}", where=where, found=found)
+    return Problem(what=f"{prefix}{message[:1].lower()}{message[1:]}", where=where)
+
+
+def _spelled(location: KeyPath) -> str:
+    """Return a key as it is written, an entry of a list by its place from 1: "source.files (2)"."""
+    return "".join(f" ({part + 1})" if isinstance(part, int) else f".{part}" for part in location).removeprefix(".")
+
+
+def _written(value: object) -> str:
+    """Return a value as TOML writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict | BaseModel):
+        return "a table"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_written(item) for item in value)}]"
+    return repr(value) if isinstance(value, str) else str(value)
 
 
 def _fields_at(location: tuple[str | int, ...]) -> list[str]:

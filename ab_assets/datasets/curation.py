@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from ab_assets.datasets.annotations import joined_annotations
 from ab_assets.datasets.imgt import cdrh3_of
 from ab_assets.datasets.labels import read_labels
 from ab_assets.datasets.readers.layouts import column_of, column_of_chain
@@ -122,7 +123,7 @@ def _label(sieve: Sieve, benchmark: Benchmark) -> None:
         reason="undeclared-label",
         column=column_of(benchmark, "label"),
         value="written_label",
-        detail=f"declared are {', '.join(positive)} (positive) and {', '.join(negative)} (negative)",
+        detail=f"expected {', '.join(positive)} (positive) or {', '.join(negative)} (negative)",
     )
 
 
@@ -260,13 +261,16 @@ def _first_known(columns: list[str], keys: tuple[str, ...]) -> list[pl.Expr]:
 
 
 def _merged(rows: pl.DataFrame) -> pl.DataFrame:
-    """One row per row_id, in file order: the first known value of each column, the earliest date, all sources."""
+    """One row per row_id: the first known value of each column, the earliest date, all sources and annotations."""
     ordered = rows.sort("antibody", pl.col("vh").is_null(), maintain_order=True).with_columns(
         pl.format("{}:{}", "file", "row").alias("sources"),
         pl.coalesce("sequence_id", "entry", pl.format("{}:{}", "file", "row")).alias("sequence_id"),
     )
-    taken = _first_known(ordered.columns, ("row_id", "sources", "date"))
-    merged = ordered.group_by("row_id", maintain_order=True).agg(*taken, pl.col("date").min(), pl.col("sources"))
+    taken = _first_known(ordered.columns, ("row_id", "sources", "date", "annotations"))
+    merged = ordered.group_by("row_id", maintain_order=True).agg(
+        *taken, pl.col("date").min(), "sources", pl.col("annotations").drop_nulls().unique().sort()
+    )
+    merged = merged.with_columns(joined_annotations(merged["annotations"]))
     return conform(merged.select(name for name in CURATED if name in merged.columns), CURATED).sort("row_id")
 
 

@@ -60,7 +60,7 @@ def _needed_columns(benchmark: Benchmark) -> Iterator[Problem]:
 
 
 def _unused_columns(benchmark: Benchmark) -> Iterator[Problem]:
-    used = (*FIELDS[benchmark.source.format], "positive", "negative")
+    used = (*FIELDS[benchmark.source.format], "positive", "negative", "keep")
     for field, column in benchmark.columns:
         if column and field not in used:
             yield Problem(

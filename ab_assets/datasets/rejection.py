@@ -48,6 +48,12 @@ class Sieve:
         return join_rejected(self._rejected)
 
 
+def and_more(rows: int) -> str:
+    """Return " (and 2 more rows)" for three rows of which one is shown, nothing for a single one."""
+    more = rows - 1
+    return f" (and {more} more row{'s' if more > 1 else ''})" if more else ""
+
+
 def join_rejected(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Return one REJECTED table of all `frames`, in the order of the files."""
     if not frames:

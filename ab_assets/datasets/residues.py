@@ -55,7 +55,7 @@ def clean_chain(sieve: Sieve, chain: str, benchmark: Benchmark) -> None:
         reason="nucleotides",
         column=column,
         value=pl.col(chain).str.head(20),
-        detail="these are nucleotides; a column with amino acids is needed (in AIRR: sequence_alignment_aa)",
+        detail="these are nucleotides; translate them, or name a column with amino acids under [columns]",
     )
     if benchmark.curation.unknown == "reject":
         sieve.reject(
@@ -104,7 +104,7 @@ def _fit_list(sieve: Sieve, chain: str, field: str, *, column: str) -> None:
         reason="length-mismatch",
         column=column,
         value=entries,
-        detail=pl.format("the sequence has {} residues", residues),
+        detail=pl.format("expected {}, one for each residue", residues),
     )
     _drop_removed(sieve, entries != residues, field)
 

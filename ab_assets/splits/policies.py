@@ -16,7 +16,7 @@ from ab_assets.splits.folds import assign_folds
 from ab_assets.splits.graph import row_numbers
 from ab_assets.splits.guard import Ties, guarded
 from ab_assets.splits.options import options, strata_of, units_of
-from ab_assets.tables import REMOVED, ROLES, conform
+from ab_assets.tables import DATE, REMOVED, ROLES, conform
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,8 +29,6 @@ TEST_FILE_FOLD = -1
 SEPARATED, GUARD_BAND = "removed_to_separate", "guard-band"
 # A published split without a validation part gives one in five of its training rows to validation.
 VALIDATION_PARTS = 5
-# ISO 8601, as precise as is known: as text in the order of time.
-DATE = r"^\d{4}(-\d{2}(-\d{2})?)?$"
 
 
 @dataclass(frozen=True, slots=True)

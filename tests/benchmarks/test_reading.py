@@ -75,6 +75,7 @@ def test_a_folder_without_the_file_is_no_benchmark(tmp_path):
 
 def test_broken_syntax_is_told_with_its_line(problems):
     [problem] = problems('task = "paratope"\nchains = H\n')
+    assert problem.where == f"{FILE_NAME}:2"
     assert "not TOML" in problem.what
     assert "line 2" in problem.what
 
@@ -99,7 +100,7 @@ def test_a_folder_that_is_no_key_is_refused(problems):
         (f"{MINIMAL}[split.identity]\ncdr3 = 0.9\n", "split.identity.cdr3", "cdrh3"),
         (f"{MINIMAL}lisence = 'MIT'\n", "source.lisence", "licence"),
         (f"{MINIMAL}[column]\nvh = 'heavy'\n", "column", "columns"),
-        (f"{MINIMAL}[[source.download]]\nfile='a'\nsha256='{'0' * 64}'\nurls='b'\n", "source.download.0.urls", "url"),
+        (f"{MINIMAL}[[source.download]]\nfile='a'\nsha256='{'0' * 64}'\nurls='b'\n", "source.download (1).urls", "url"),
     ],
 )
 def test_unknown_key_names_the_nearest(problems, text, key, nearest):
@@ -139,8 +140,27 @@ def test_all_problems_are_told_at_once_each_with_its_line(problems):
 def test_a_problem_says_what_was_found_and_what_is_expected(problems):
     [problem] = problems(f"{MINIMAL}[split]\nfolds = 2\n")
     assert problem.where == f"{FILE_NAME}:5"
-    assert problem.what == "split.folds: input should be greater than or equal to 3"
-    assert problem.found == "2"
+    assert problem.what == "split.folds cannot have this value"
+    assert (problem.found, problem.expected) == ("2", "at least 3")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("title = 3", "found 3, expected text in quotation marks"),
+        ("retired = 1", "found 1, expected true or false"),
+        ('models = "antiberty"', "expected a list in square brackets"),
+        ("models = [true]", "models (1) cannot have this value (found true, expected text"),
+        ("split = 3", "expected keys of its own, below a line [split]"),
+        ("split = { folds = 3.5 }", "found 3.5, expected a whole number"),
+        ("curation = { vh_length = [50] }", "curation.vh_length has too few entries (found [50])"),
+        ("curation = { vh_length = [50, 60, 70] }", "found [50, 60, 70], expected a list of 2 entries"),
+        ("training = { dropout = 1 }", "found 1, expected less than 1"),
+    ],
+)
+def test_a_value_of_another_kind_is_told_in_words(problems, line, words):
+    [problem] = problems(f"{line}\n{MINIMAL}")
+    assert words in str(problem)
 
 
 def test_a_contradiction_points_at_its_table(problems):

@@ -9,6 +9,8 @@ import pytest
 
 from ab_assets.benchmarks.schema import Benchmark
 from ab_assets.datasets.numbering import NumberingResult
+from ab_assets.datasets.readers import read_source
+from ab_assets.errors import InvalidBenchmarkError
 
 # Trastuzumab (PDB 1N8Z), numbered by IMGT.
 VH = (
@@ -112,3 +114,15 @@ def write_csv(tmp_path):
         return tmp_path
 
     return write
+
+
+@pytest.fixture
+def problems_of():
+    """Return a function that returns why the files of a benchmark are refused."""
+
+    def read(benchmark, folder):
+        with pytest.raises(InvalidBenchmarkError) as caught:
+            read_source(benchmark, folder)
+        return caught.value.problems
+
+    return read

@@ -86,7 +86,7 @@ def test_undeclared_labels_are_rejected_with_what_was_declared(table_benchmark, 
     folder = write_csv("a.csv", HEADER, (vh, "", "maybe"))
     rejected = curated(table_benchmark(columns={"negative": ["0"]}), folder).rejected.row(0, named=True)
     assert (rejected["column"], rejected["value"], rejected["reason"]) == ("label", "maybe", "undeclared-label")
-    assert rejected["detail"] == "declared are 1 (positive) and 0 (negative)"
+    assert rejected["detail"] == "expected 1 (positive) or 0 (negative)"
 
 
 def test_a_row_without_any_chain_is_rejected(table_benchmark, write_csv):

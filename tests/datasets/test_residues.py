@@ -80,7 +80,7 @@ def test_a_list_that_has_one_entry_per_residue_already_is_kept(chain_benchmark):
 def test_a_list_of_another_length_is_rejected_with_both_lengths(chain_benchmark):
     rejected = clean(chain_benchmark(), vh=BODY, vh_paratope=["0", "1"]).rejected.row(0, named=True)
     assert (rejected["reason"], rejected["column"], rejected["value"]) == ("length-mismatch", "paratope", "2")
-    assert rejected["detail"] == f"the sequence has {len(BODY)} residues"
+    assert rejected["detail"] == f"expected {len(BODY)}, one for each residue"
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_everything_is_said_at_once(table_benchmark, write_csv, vh, vl, tmp_path
         "Did you mean 'Heavy'?",
         "c.csv.gz: the compressed file is truncated",
         "d.csv: there is no such file",
-        "a.csv:1: column 'label': the label is not among the declared values (and 1 more rows) (found 'perhaps')",
+        "a.csv:1: row 1 below the header, column 'label': the label is not among the declared values (and 1 more row)",
     ):
         assert words in text
 
@@ -44,10 +44,10 @@ def test_many_wrong_values_are_summed_up(table_benchmark, write_csv, vh):
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        (("1", "H", "VH", "1 2", ""), "a.csv:1: column 'imgt': the list has another length"),
-        (("1", "H", "VH", "", "01"), "a.csv:1: column 'paratope': the list has another length"),
-        (("1", "H", "VH", "", "2" * 120), "this is no list of paratope labels (found '2')"),
-        (("1", "?", "VH", "", ""), "the chain is neither heavy nor light (found '?')"),
+        (("1", "H", "VH", "1 2", ""), "a.csv:1: row 1 below the header, column 'imgt': the list has another length"),
+        (("1", "H", "VH", "", "01"), "column 'paratope': the list has another length"),
+        (("1", "H", "VH", "", "2" * 120), "this is no list of paratope labels (found '2', expected 0 or 1"),
+        (("1", "?", "VH", "", ""), "the chain is neither heavy nor light (found '?', expected heavy or light"),
     ],
 )
 def test_per_residue_data_that_do_not_fit_are_named_by_row(chain_benchmark, write_csv, vh, row, words):
@@ -56,7 +56,7 @@ def test_per_residue_data_that_do_not_fit_are_named_by_row(chain_benchmark, writ
 
 
 @pytest.mark.parametrize(
-    ("label", "words"), [("1", "no negative antibody"), ("0", "no positive antibody"), ("", "found 0 labels")]
+    ("label", "words"), [("1", "no negative antibody"), ("0", "no positive antibody"), ("", "no antibody has a label")]
 )
 def test_an_empty_class_is_a_problem(table_benchmark, write_csv, vh, label, words):
     assert words in str(problems_in(table_benchmark(), write_csv("a.csv", HEADER, (vh, "", label)))[0])
@@ -65,7 +65,7 @@ def test_an_empty_class_is_a_problem(table_benchmark, write_csv, vh, label, word
 def test_a_paratope_set_without_paratopes_is_a_problem(chain_benchmark, write_csv, vh):
     folder = write_csv("a.csv", CHAINS, ("1", "H", vh, "", "0" * len(vh)))
     (problem,) = problems_in(chain_benchmark(), folder)
-    assert "no paratope residue" in problem.what
+    assert "no residue of a paratope" in problem.what
 
 
 def test_each_part_of_a_published_split_needs_both_classes(table_benchmark, write_csv, vh):
@@ -79,8 +79,44 @@ def test_each_part_of_a_published_split_needs_both_classes(table_benchmark, writ
 
 
 def test_data_of_which_nothing_is_left_say_why(table_benchmark, write_csv):
-    (problem,) = problems_in(table_benchmark(), write_csv("a.csv", HEADER, ("EVQL", "", "1"), ("", "", "0")))
-    assert problem.found == "2 rows, rejected: 1 length, 1 no-sequence"
+    problems = problems_in(table_benchmark(), write_csv("a.csv", HEADER, ("EVQL", "", "1"), ("", "", "0")))
+    assert [(problem.where, problem.found) for problem in problems] == [
+        ("a.csv", "2 rows, all rejected"),
+        ("a.csv:1", "4 residues"),
+        ("a.csv:2", "an empty cell"),
+    ]
+
+
+def test_antibodies_without_the_chains_that_are_looked_at_are_of_no_use(table_benchmark, write_csv, vh, vl):
+    folder = write_csv("a.csv", HEADER, (vh, "", "1"), ("", vl, "0"))
+    (problem,) = problems_in(table_benchmark(chains="HL"), folder)
+    assert "no antibody has a heavy chain and a light chain" in problem.what
+    (problem,) = problems_in(table_benchmark(chains="H"), folder)
+    assert "no negative antibody" in problem.what
+
+
+def test_a_few_chains_of_the_other_kind_are_left_to_numbering(table_benchmark, write_csv, vh, vl):
+    folder = write_csv("a.csv", HEADER, (vh, vl, "1"), (vh[1:], vl, "0"), (vl, vh, "0"))
+    assert problems_in(table_benchmark(), folder) == []
+
+
+def test_rows_of_one_antibody_may_share_an_id(table_benchmark, write_csv, vh):
+    rows = (("a", vh, "", "1"), ("a", vh, "", "1"), ("b", vh[1:], "", "0"))
+    folder = write_csv("a.csv", ("id", *HEADER), *rows)
+    assert problems_in(table_benchmark(columns={"sequence_id": "id"}), folder) == []
+
+
+@pytest.mark.parametrize("date", ["2020", "2020-03", "2020-03-01"])
+def test_dates_that_sort_as_they_are_written_are_enough(table_benchmark, write_csv, vh, date):
+    folder = write_csv("a.csv", (*HEADER, "day"), (vh, "", "1", date), (vh[1:], "", "0", date))
+    assert problems_in(table_benchmark(columns={"date": "day"}, split={"policy": "time"}), folder) == []
+
+
+def test_what_benchmark_toml_says_is_named_with_its_line(table_benchmark, write_csv, vh):
+    folder = write_csv("a.csv", HEADER, (vh, "", "1"))
+    (folder / "benchmark.toml").write_text("[split]\npolicy = 'time'\n")
+    (problem,) = problems_in(table_benchmark(split={"policy": "time"}), folder)
+    assert problem.where == "benchmark.toml:1: split"
 
 
 def test_all_problems_travel_in_one_error(table_benchmark, tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,14 @@ from ab_assets.datasets.readers.cov_abdab import antibodies_from_cov_abdab
 from ab_assets.datasets.readers.delimited import SEPARATORS, read_delimited
 from ab_assets.datasets.readers.fasta import SUFFIXES as FASTA_SUFFIXES
 from ab_assets.datasets.readers.fasta import antibodies_from_fasta, read_fasta
-from ab_assets.datasets.readers.layouts import columns_in, missing_columns, readable_columns, stands_alone
+from ab_assets.datasets.readers.layouts import (
+    columns_in,
+    kept_columns,
+    missing_columns,
+    not_of_the_format,
+    readable_columns,
+    stands_alone,
+)
 from ab_assets.datasets.readers.oas import antibodies_from_oas, metadata_of
 from ab_assets.datasets.readers.parquet import read_parquet
 from ab_assets.datasets.readers.source import (
@@ -35,7 +41,7 @@ from ab_assets.datasets.rejection import Sieve, join_rejected
 from ab_assets.errors import BadInputError, InvalidBenchmarkError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterator
+    from collections.abc import Container, Generator, Iterator
     from pathlib import Path
 
     from ab_assets.benchmarks.schema import Benchmark
@@ -50,24 +56,14 @@ _OF_TABLES = {
 
 __all__ = [
     "SOURCE",
-    "Reading",
     "SourceTable",
     "chunks_as_far_as_possible",
-    "read_as_far_as_possible",
     "read_chunks",
     "read_header",
     "read_raw",
     "read_source",
     "suffix_of",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What could be read, and what could not."""
-
-    source: SourceTable
-    problems: tuple[Problem, ...]
 
 
 def read_source(benchmark: Benchmark, folder: Path) -> SourceTable:
@@ -86,17 +82,11 @@ def read_chunks(benchmark: Benchmark, folder: Path) -> Iterator[SourceTable]:
         raise InvalidBenchmarkError(name=benchmark.name, problems=problems)
 
 
-def read_as_far_as_possible(benchmark: Benchmark, folder: Path) -> Reading:
-    """Return the rows that can be read, missing columns as null, and all problems of the others."""
-    problems: list[Problem] = []
-    source = combined(list(chunks_as_far_as_possible(benchmark, folder, problems)))
-    return Reading(source, tuple(problems))
-
-
 def chunks_as_far_as_possible(benchmark: Benchmark, folder: Path, problems: list[Problem]) -> Iterator[SourceTable]:
     """Yield the rows that can be read, and append what is wrong with the others to `problems` on the way.
 
-    Rows that may belong to the antibody of a far row (chains that are paired) come together, as one chunk.
+    A declared column that a file lacks is null; a file without the columns of its format gives no rows. Rows that may
+    belong to the antibody of a far row (chains that are paired) come together, as one chunk.
     """
     held: list[pl.DataFrame] = []
     records: list[pl.DataFrame] = []
@@ -129,9 +119,7 @@ def suffix_of(file: str) -> str:
     return PurePosixPath(path.stem).suffix if path.suffix == ".gz" else path.suffix
 
 
-def read_raw(
-    path: Path, *, file: str, wanted: Collection[str], preamble: Preamble | None = None
-) -> Generator[RawTable]:
+def read_raw(path: Path, *, file: str, wanted: Container[str], preamble: Preamble | None = None) -> Generator[RawTable]:
     """Yield the rows of one table whose format its name tells: .csv, .tsv (also .gz) or .parquet.
 
     There is at least one chunk, if only for its header. `preamble` reads the line before the header, where a text table
@@ -147,7 +135,7 @@ def read_raw(
         what="the file's name does not tell its format",
         where=file,
         expected=".csv, .tsv, .csv.gz, .tsv.gz or .parquet",
-        hint='Rename it; FASTA files need format = "fasta" in [source].',
+        hint='Export spreadsheets as CSV (UTF-8); FASTA files need format = "fasta" in [source].',
     )
 
 
@@ -166,8 +154,12 @@ def _read_table(benchmark: Benchmark, path: Path, file: str, problems: list[Prob
             columns.pop("part", None)
         if not known:
             problems += missing_columns(benchmark, file, raw.header)
+            if other := not_of_the_format(benchmark, file, raw.header):
+                problems += other
+                return
             known = True
-        yield _placed(standardise(raw, columns), benchmark, file, with_part=benchmark.source.format != "fasta")
+        kept = kept_columns(benchmark, raw.header)
+        yield _placed(standardise(raw, columns, kept), benchmark, file, with_part=benchmark.source.format != "fasta")
 
 
 def _placed(frame: pl.DataFrame, benchmark: Benchmark, file: str, *, with_part: bool) -> pl.DataFrame:

@@ -61,7 +61,6 @@ class SourceFiles:
             raise UnreadableFileError(
                 what="this is no zip or tar archive, or it is truncated or damaged",
                 where=self._source.archive,
-                found=str(error)[:120],
                 hint="Copy or download it again.",
             ) from error
         return target

@@ -99,12 +99,13 @@ def _require_known(rows: pl.DataFrame, antigen: str, columns: tuple[str, str]) -
         [rows.select(_listed(column).explode().str.replace(_WEAK, "").alias("name")) for column in columns]
     )
     names = [name for name in named["name"].value_counts(sort=True)["name"].to_list() if name]
-    if antigen.lower() in {name.lower() for name in names}:
+    if not antigen or antigen.lower() in {name.lower() for name in names}:
         return
+    held = " and ".join(f"'{STANDARD['cov-abdab'][column][0]}'" for column in columns)
     raise BadInputError(
         what="no row names this antigen",
         where="benchmark.toml: source.antigen",
         found=repr(antigen),
-        expected=f"one of {', '.join(names[:10])}" + (", ..." if len(names) > 10 else ""),
-        hint=nearest_hint(antigen, names),
+        expected=(f"one of {', '.join(names[:10])}" + (", ..." if len(names) > 10 else "")) if names else "",
+        hint=nearest_hint(antigen, names) or f"Names are in columns {held}.",
     )

@@ -36,7 +36,7 @@ def read_fasta(path: Path, *, file: str) -> pl.DataFrame:
         with open_text(path) as stream:
             ids, sequences = _records(stream, file=file)
     except UNREADABLE as error:
-        raise unreadable(error, file=file) from error
+        raise unreadable(error, path, file=file) from error
     if not ids:
         raise UnreadableFileError(what="the file is empty", where=file, expected="records that start with '>'")
     empty_as_null = [pl.when(pl.col(name) != "").then(name).alias(name) for name in ("sequence_id", "sequence")]
@@ -109,8 +109,8 @@ def _records(lines: Iterable[str], *, file: str) -> tuple[list[str], list[str]]:
             pieces.append([])
         elif text and not pieces:
             raise UnreadableFileError(
-                what="this is no FASTA file",
-                where=f"{file}:{number}",
+                what="this is no FASTA file: there is text before the first record",
+                where=f"{file}: line {number}",
                 found=repr(text[:20]),
                 expected="a line that starts with '>'",
             )

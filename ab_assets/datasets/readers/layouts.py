@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ab_assets.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from ab_assets.benchmarks.schema import Benchmark
 
@@ -76,6 +76,12 @@ _ESSENTIAL: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "cov-abdab": (("vh",), ("binds",), ("neutralises",)),
 }
 
+# Among the kept columns: all that are not read.
+EVERY_OTHER = "*"
+_TWICE = "Rename one of them."
+# Names of columns are shorter than this; sequences are longer.
+_LONGEST = 60
+
 
 def columns_in(benchmark: Benchmark, header: Sequence[str]) -> dict[str, str]:
     """Return {field: column name} of what [columns] declares, and of the format's own columns that `header` has."""
@@ -96,10 +102,25 @@ def declared_columns(benchmark: Benchmark) -> dict[str, str]:
     return {field: column for field, column in found.items() if column is not None}
 
 
-def readable_columns(benchmark: Benchmark) -> set[str]:
+class _Everything:
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+def readable_columns(benchmark: Benchmark) -> Container[str]:
     """Return every column name that may be read from a file of `benchmark`."""
+    if EVERY_OTHER in benchmark.columns.keep:
+        return _Everything()
     standard = STANDARD.get(benchmark.source.format, {}).values()
-    return {*declared_columns(benchmark).values(), *(name for names in standard for name in names)}
+    names = {*declared_columns(benchmark).values(), *benchmark.columns.keep}
+    return names | {name for alternatives in standard for name in alternatives}
+
+
+def kept_columns(benchmark: Benchmark, header: Sequence[str]) -> list[str]:
+    """Return the columns of `header` that [columns] keep names; "*" names all that nothing else reads."""
+    read = set(columns_in(benchmark, header).values())
+    every = EVERY_OTHER in benchmark.columns.keep
+    return [name for name in header if name in benchmark.columns.keep or (every and name and name not in read)]
 
 
 def column_of(benchmark: Benchmark, field: str) -> str:
@@ -117,21 +138,20 @@ def column_of_chain(benchmark: Benchmark, field: str) -> str:
 
 
 def missing_columns(benchmark: Benchmark, file: str, header: Sequence[str]) -> list[Problem]:
-    """Return one Problem for each column that `file` lacks or has twice, naming the nearest one it has."""
+    """Return what is wrong with the header of `file`: declared columns that it lacks or has twice.
+
+    Columns for which there is the same advice are one problem.
+    """
+    named = {f"{column!r} (columns.{field})": column for field, column in declared_columns(benchmark).items()}
+    named |= {f"{column!r} (columns.keep)": column for column in benchmark.columns.keep if column != EVERY_OTHER}
+    hints = {name: _hint_for(column, header) for name, column in named.items() if header.count(column) != 1}
     problems = []
-    for field, column in declared_columns(benchmark).items():
-        if header.count(column) == 1:
-            continue
-        twice = column in header
-        problems.append(
-            Problem(
-                what=f"column {column!r} (columns.{field}) is {'there more than once' if twice else 'missing'}",
-                where=file,
-                found=_shown(header),
-                hint="Rename one of them." if twice else _missing_hint(column, header),
-            )
-        )
-    return [*problems, *_not_of_the_format(benchmark, file, header)]
+    for hint in dict.fromkeys(hints.values()):
+        names = [name for name, advice in hints.items() if advice == hint]
+        is_are = ("column", "is") if len(names) == 1 else ("columns", "are")
+        what = f"{is_are[0]} {', '.join(names)} {is_are[1]} {'there more than once' if hint == _TWICE else 'missing'}"
+        problems.append(Problem(what=what, where=file, found=_shown(header), hint=hint))
+    return problems
 
 
 def nearest_hint(name: str, names: Sequence[str]) -> str:
@@ -139,34 +159,55 @@ def nearest_hint(name: str, names: Sequence[str]) -> str:
     spelled = {other.casefold(): other for other in reversed(names)}
     near = difflib.get_close_matches(name.casefold(), list(spelled), n=1, cutoff=0.6)
     if not near:
-        within = [other for folded, other in spelled.items() if folded and folded in name.casefold()]
-        within += [other for folded, other in spelled.items() if name.casefold() in folded]
+        within = [other for folded, other in spelled.items() if len(folded) > 1 and folded in name.casefold()]
+        within += [other for folded, other in spelled.items() if name and name.casefold() in folded]
         return f"Did you mean {within[0]!r}?" if within else ""
     return f"Did you mean {spelled[near[0]]!r}?"
 
 
-def _not_of_the_format(benchmark: Benchmark, file: str, header: Sequence[str]) -> list[Problem]:
+def not_of_the_format(benchmark: Benchmark, file: str, header: Sequence[str]) -> list[Problem]:
+    """Return one Problem when `file` lacks columns without which no row of its format can be read."""
     layout = benchmark.source.format
     found = columns_in(benchmark, header)
-    return [
-        Problem(
-            what=f"this is no {layout} file: a column is missing",
-            where=file,
-            found=_shown(header),
-            expected=" or ".join(repr(name) for field in fields for name in STANDARD[layout][field]),
-            hint=f'Name it under [columns], or say another [source] format than "{layout}".',
-        )
+    lacking = [
+        " or ".join(repr(name) for field in fields for name in STANDARD[layout][field])
         for fields in _ESSENTIAL.get(layout, ())
         if not any(field in found for field in fields)
+    ]
+    if not lacking:
+        return []
+    return [
+        Problem(
+            what=f'this is no table of format "{layout}": columns are missing',
+            where=file,
+            found=_shown(header),
+            expected=", and ".join(lacking),
+            hint=_separator_hint(header) or f'Name them under [columns], or say another format than "{layout}".',
+        )
     ]
 
 
 def _shown(header: Sequence[str]) -> str:
-    return ", ".join(repr(name) for name in header[:12]) + (", ..." if len(header) > 12 else "")
+    names = [repr(name if len(name) <= _LONGEST else f"{name[:_LONGEST]}...") for name in header[:12]]
+    return ", ".join(names) + (", ..." if len(header) > 12 else "")
 
 
-def _missing_hint(column: str, header: Sequence[str]) -> str:
-    for sign in (";", "\t", ",", "|"):
+def _hint_for(column: str, header: Sequence[str]) -> str:
+    if column in header:
+        return _TWICE
+    if next(iter(header), "").startswith("sep="):
+        return "Remove the first line, which tells a spreadsheet the separator."
+    if any(len(name) > _LONGEST for name in header) and not _separator_hint(header):
+        return "The first line has to name the columns; it looks like a row."
+    return (
+        _separator_hint(header)
+        or nearest_hint(column, header)
+        or "Name an existing column in benchmark.toml, or leave the entry out."
+    )
+
+
+def _separator_hint(header: Sequence[str]) -> str:
+    for sign, word in {";": "semicolons", "\t": "tabs", ",": "commas", "|": "bars"}.items():
         if len(header) == 1 and sign in header[0]:
-            return f"The header holds {sign!r}: is the file separated by it? csv means ',', tsv means tab."
-    return nearest_hint(column, header) or "Name an existing column in benchmark.toml, or leave the entry out."
+            return f"The file is separated by {word}: a .csv file needs commas, a .tsv file tabs."
+    return ""

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
     from ab_assets.benchmarks.schema import Benchmark
 
-# How OAS spells that a study does not say something.
-_NOT_SAID = {"no", "none", "undefined", ""}
+# How OAS spells that a study does not say something. "None" is a value, "no disease" or "no vaccine", but no donor.
+_NOT_SAID = {"no", "undefined"}
+_NO_DONOR = {*_NOT_SAID, "none"}
 
 
 def metadata_of(record: Sequence[str], *, file: str) -> dict[str, str]:
-    """Return what the first line of a data unit says.
+    """Return what the first line of a data unit says; what the study does not say is an empty text.
 
     `record`: its fields, the JSON text in the first or, where it was not quoted, spread over all of them.
     Raises UnreadableFileError when that is no JSON object.
@@ -37,7 +38,7 @@ def metadata_of(record: Sequence[str], *, file: str) -> dict[str, str]:
         raise _no_metadata(text, file) from error
     if not isinstance(said, dict):
         raise _no_metadata(text, file)
-    return {str(key): str(value) for key, value in said.items() if str(value).strip().lower() not in _NOT_SAID}
+    return {str(key): _value(str(key), str(value)) for key, value in said.items()}
 
 
 def antibodies_from_oas(frames: Sequence[pl.DataFrame], benchmark: Benchmark) -> SourceTable:
@@ -50,6 +51,10 @@ def antibodies_from_oas(frames: Sequence[pl.DataFrame], benchmark: Benchmark) ->
         return parts[0]
     first, known = renumbered(parts[0], after=0)
     return combined([first, renumbered(parts[1], after=known)[0]])
+
+
+def _value(key: str, text: str) -> str:
+    return "" if text.strip().lower() in (_NO_DONOR if key == "Subject" else _NOT_SAID) else text
 
 
 def _no_metadata(text: str, file: str) -> UnreadableFileError:

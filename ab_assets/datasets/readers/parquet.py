@@ -10,11 +10,11 @@ from ab_assets.datasets.readers.source import CHUNK_ROWS, RawTable
 from ab_assets.errors import UnreadableFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator
+    from collections.abc import Container, Generator
     from pathlib import Path
 
 
-def read_parquet(path: Path, *, file: str, wanted: Collection[str]) -> Generator[RawTable]:
+def read_parquet(path: Path, *, file: str, wanted: Container[str]) -> Generator[RawTable]:
     """Yield the `wanted` columns of a Parquet file, in chunks; `row` counts from 1.
 
     Raises UnreadableFileError when the file is truncated, is no Parquet file, or a wanted column holds what is no text,
@@ -40,8 +40,7 @@ def read_parquet(path: Path, *, file: str, wanted: Collection[str]) -> Generator
         raise UnreadableFileError(
             what="this is no Parquet file, or it is truncated or damaged",
             where=file,
-            found=str(error).split("\n", 1)[0][:120],
-            hint="Copy or download it again.",
+            hint="Copy or download it again; a table of another kind must be named .csv or .tsv.",
         ) from error
 
 

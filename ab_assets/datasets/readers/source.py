@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from ab_assets.datasets.annotations import annotations_of
 from ab_assets.datasets.readers.layouts import nearest_hint
 from ab_assets.datasets.rejection import join_rejected
 from ab_assets.errors import BadInputError, UnknownNameError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 # One row per row of a source file, text as found (trimmed, null where empty). row counts from 1 without the header.
 # antibody: rows of the same number are the chains of one antibody. part: see CURATED, in its canonical spelling.
-# *_positions, *_paratope: one entry per residue, as found.
+# *_positions, *_paratope: one entry per residue, as found. annotations: see CURATED.
 SOURCE = pl.Schema(
     {
         "file": pl.String(),
@@ -40,6 +41,7 @@ SOURCE = pl.Schema(
         "date": pl.String(),
         "v_call": pl.String(),
         "j_call": pl.String(),
+        "annotations": pl.String(),
     }
 )
 
@@ -117,7 +119,8 @@ def source_path(folder: Path, file: str) -> Path:
         raise UnknownNameError(
             what="there is no such file",
             where=file,
-            hint=nearest_hint(relative.name, present) or "Put it there, or run `ab-assets fetch` if it can be fetched.",
+            hint=nearest_hint(relative.name, present)
+            or "Put it beside benchmark.toml, or run `ab-assets fetch` if it can be fetched.",
         )
     return path
 
@@ -143,13 +146,15 @@ def canonical_part(column: str) -> pl.Expr:
     return pl.col(column).str.to_lowercase().replace_strict(_PARTS, default=None, return_dtype=pl.String)
 
 
-def standardise(raw: RawTable, columns: Mapping[str, str]) -> pl.DataFrame:
+def standardise(raw: RawTable, columns: Mapping[str, str], kept: Sequence[str] = ()) -> pl.DataFrame:
     """Return `row` and one column per field of `columns`: text trimmed and null where empty, lists as they are.
 
+    Where columns are to be `kept`, they are in `annotations`.
     `cdrh3` from a column with "junction" in its name loses C104 and W/F118, which an AIRR junction has.
     """
     found = [raw.columns[column].alias(field) for field, column in columns.items() if column in raw.columns]
     missing = [field for field, column in columns.items() if column not in raw.columns]
+    annotations = {name: raw.columns[name] for name in kept if name in raw.columns}
     frame = pl.DataFrame({"row": raw.rows}).with_columns(*found, pl.lit(None, dtype=pl.String).alias("none"))
     text = [series.name for series in found if series.dtype == pl.String]
     trimmed = {field: pl.col(field).str.strip_chars() for field in text}
@@ -159,4 +164,5 @@ def standardise(raw: RawTable, columns: Mapping[str, str]) -> pl.DataFrame:
     return frame.with_columns(
         *(pl.when(value != "").then(value).alias(field) for field, value in trimmed.items()),
         *(pl.col("none").alias(field) for field in missing),
-    ).select("row", *columns)
+        *([annotations_of(annotations)] if annotations else []),
+    ).select("row", *columns, *(["annotations"] if annotations else []))

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from ab_assets.datasets.curation import curate
-from ab_assets.datasets.readers import read_as_far_as_possible, read_source
+from ab_assets.datasets.readers import read_source
 
 MIRROR = os.environ.get("AB_ASSETS_MIRROR", "")
 HEADER = ("sequence_id", "sequence", "locus", "v_call", "j_call", "junction_aa", "cell_id", "productive", "sequence_aa")
@@ -107,9 +107,9 @@ def test_the_aligned_amino_acids_are_preferred_and_another_column_can_be_named(r
     assert read(row, header=header, sequence="mine").rows["vh"].to_list() == ["QVQLV"]
 
 
-def test_a_table_without_amino_acids_is_no_input(format_benchmark, tmp_path):
+def test_a_table_without_amino_acids_is_no_input(format_benchmark, problems_of, tmp_path):
     (tmp_path / "a.tsv").write_text("sequence_id\tsequence\tlocus\ns1\tGAGGTG\tIGH\n")
-    (problem,) = read_as_far_as_possible(format_benchmark("airr"), tmp_path).problems
+    (problem,) = problems_of(format_benchmark("airr"), tmp_path)
     assert "'sequence_alignment_aa' or 'sequence_aa'" in problem.expected
 
 

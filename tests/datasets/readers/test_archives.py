@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from ab_assets.datasets.readers import read_as_far_as_possible, read_source
+from ab_assets.datasets.readers import read_source
 
 TABLE = "heavy,light,label\nEVQLV,DIQMT,1\n"
 
@@ -51,9 +51,9 @@ def test_declared_members_are_read_by_their_own_name(benchmark, tmp_path, archiv
 
 
 @pytest.mark.parametrize("archive", WRITERS)
-def test_a_missing_member_is_named_with_the_nearest(benchmark, tmp_path, archive):
+def test_a_missing_member_is_named_with_the_nearest(benchmark, problems_of, tmp_path, archive):
     WRITERS[archive](tmp_path / archive, {"data/antibodies.csv": TABLE})
-    (problem,) = read_as_far_as_possible(benchmark(archive, "antibodies.csv"), tmp_path).problems
+    (problem,) = problems_of(benchmark(archive, "antibodies.csv"), tmp_path)
     assert "Did you mean 'data/antibodies.csv'?" in problem.hint
 
 
@@ -66,27 +66,27 @@ def test_paths_that_lead_out_of_the_archive_are_never_followed(benchmark, tmp_pa
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [archive]
 
 
-def test_a_link_is_no_member(benchmark, tmp_path):
+def test_a_link_is_no_member(benchmark, problems_of, tmp_path):
     write_tar(tmp_path / "raw.tar", {}, link=("a.csv", "/etc/passwd"))
-    (problem,) = read_as_far_as_possible(benchmark("raw.tar", "a.csv"), tmp_path).problems
+    (problem,) = problems_of(benchmark("raw.tar", "a.csv"), tmp_path)
     assert "no file 'a.csv'" in problem.what
 
 
 @pytest.mark.parametrize("archive", WRITERS)
-def test_a_truncated_archive_is_refused(benchmark, tmp_path, archive):
+def test_a_truncated_archive_is_refused(benchmark, problems_of, tmp_path, archive):
     WRITERS[archive](tmp_path / archive, {"a.csv": TABLE + "EVQLV,DIQMT,0\n" * 5000})
     whole = (tmp_path / archive).read_bytes()
     (tmp_path / archive).write_bytes(whole[: len(whole) // 2])
-    (problem,) = read_as_far_as_possible(benchmark(archive, "a.csv"), tmp_path).problems
+    (problem,) = problems_of(benchmark(archive, "a.csv"), tmp_path)
     assert archive in problem.where
 
 
-def test_something_else_is_no_archive(benchmark, tmp_path):
+def test_something_else_is_no_archive(benchmark, problems_of, tmp_path):
     (tmp_path / "raw.zip").write_text("hello")
-    (problem,) = read_as_far_as_possible(benchmark("raw.zip", "a.csv"), tmp_path).problems
+    (problem,) = problems_of(benchmark("raw.zip", "a.csv"), tmp_path)
     assert "no zip or tar archive" in problem.what
 
 
-def test_the_archive_itself_has_to_be_there(benchmark, tmp_path):
-    (problem,) = read_as_far_as_possible(benchmark("raw.zip", "a.csv"), tmp_path).problems
+def test_the_archive_itself_has_to_be_there(benchmark, problems_of, tmp_path):
+    (problem,) = problems_of(benchmark("raw.zip", "a.csv"), tmp_path)
     assert (problem.what, problem.where) == ("there is no such file", "raw.zip")

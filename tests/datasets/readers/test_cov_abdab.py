@@ -7,7 +7,7 @@ import csv
 import pytest
 
 from ab_assets.datasets.curation import curate
-from ab_assets.datasets.readers import read_as_far_as_possible, read_source
+from ab_assets.datasets.readers import read_source
 
 HEADER = (
     "Name", "Ab or Nb", "Binds to", "Doesn't Bind to", "Neutralising Vs", "Not Neutralising Vs", "VHorVHH", "VL",
@@ -90,7 +90,7 @@ def test_labels_need_no_declaration(format_benchmark, read, vh, tmp_path):
     assert (curation.counts["positives"], curation.counts["negatives"]) == (1, 1)
 
 
-def test_an_antigen_that_no_row_names_is_refused_with_the_nearest(format_benchmark, read, tmp_path):
+def test_an_antigen_that_no_row_names_is_refused_with_the_nearest(format_benchmark, read, problems_of, tmp_path):
     read({})
-    (problem,) = read_as_far_as_possible(format_benchmark("cov-abdab", antigen="SARS-CoV2"), tmp_path).problems
+    (problem,) = problems_of(format_benchmark("cov-abdab", antigen="SARS-CoV2"), tmp_path)
     assert "Did you mean 'SARS-CoV2_WT'?" in problem.hint

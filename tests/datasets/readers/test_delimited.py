@@ -49,8 +49,10 @@ def test_a_header_alone_is_a_table_without_rows(file):
     assert rows_of(read(file(b"a,b\n"), "a")) == []
 
 
-@pytest.mark.parametrize(("content", "row", "found"), [(b"a,b\n1,2\n3\n", 2, "1"), (b"a,b\n1,2,3\n", 1, "3")])
-def test_a_row_with_another_number_of_fields_is_named(file, content, row, found):
+@pytest.mark.parametrize(
+    ("content", "row", "found"), [(b"a,b\n1,2\n3\n", 2, "1 cells"), (b"a,b\n1,2,3\n", 1, "3 cells")]
+)
+def test_a_row_with_another_number_of_cells_is_named(file, content, row, found):
     with pytest.raises(UnreadableFileError) as caught:
         read(file(content), "a")
     assert (caught.value.problem.where, caught.value.problem.found) == (f"a.csv:{row}", found)
@@ -70,7 +72,13 @@ def test_a_truncated_gzip_file_is_said_to_be_one(file, cut):
         (b"a,b\n", "a.csv.gz", "no gzip file"),
         (gzip.compress(b"a,b\n", mtime=0), "a.csv", "no UTF-8 text"),
         ("a,b\n1,ä\n".encode("latin-1"), "a.csv", "no UTF-8 text"),
-        (b'a,b\n"1,2\n', "a.csv", "no valid table"),
+        (b'a,b\n1,2\n"3,4\n', "a.csv", r"a\.csv:2: row 2 below the header: a quotation mark has no partner"),
+        (b'"a,b\n', "a.csv", "the header: a quotation mark has no partner"),
+        (b"\na,b\n", "a.csv", "the first line is empty"),
+        (gzip.compress("a,b\n1,ä\n".encode("latin-1"), mtime=0), "a.csv.gz", r"line 2: this is no UTF-8 text.*'1,'"),
+        (b"PK\x03\x04\xff", "a.csv", "spreadsheet"),
+        ("a,b\n".encode("utf-16"), "a.csv", "UTF-16"),
+        (gzip.compress(b"a,b\n" + b"\xff" * 9999 + bytes(range(256)) * 99, mtime=0)[:300], "a.csv.gz", "no UTF-8 text"),
     ],
 )
 def test_what_is_no_table_is_refused_in_words(file, content, name, words):

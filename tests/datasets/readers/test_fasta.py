@@ -31,7 +31,7 @@ def test_records_may_span_lines_and_count_from_one(tmp_path):
     ("content", "words"),
     [
         (b"", "empty"),
-        (b"EVQL\n>x\n", "a.fa:1: this is no FASTA"),
+        (b"EVQL\n>x\n", "a.fa: line 1: this is no FASTA"),
         (b">\xff\n", "no UTF-8"),
         (gzip.compress(b">x\nE", mtime=0), "UTF-8"),
     ],

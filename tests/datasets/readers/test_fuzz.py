@@ -6,9 +6,12 @@ import csv
 import io
 import json
 import random
+import re
 
+import airr
 import polars as pl
 import pytest
+from Bio.SeqIO.FastaIO import SimpleFastaParser
 
 from ab_assets.benchmarks.schema import Benchmark
 from ab_assets.datasets.curation import curate
@@ -198,6 +201,62 @@ def test_no_mutated_row_of_many_is_lost(tmp_path, layout):
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")  # noqa: T201 - shown when it fails
     accounted_for(layout, tmp_path, write(layout, tmp_path, simulated(MANY), random.Random(seed), share=0.7))
+
+
+def records_of_fasta(folder):
+    """What Biopython reads: for each record its chain, its sequence, and no label of its own."""
+    with (folder / "a.fasta").open(encoding="utf-8") as stream:
+        return [
+            ("vl" if title.endswith("_L") else "vh", sequence, None) for title, sequence in SimpleFastaParser(stream)
+        ]
+
+
+def records_of_airr(folder):
+    """What the airr package reads: for each rearrangement its chain, its amino acids and its label."""
+    with (folder / "a.tsv").open(encoding="utf-8", newline="") as stream:
+        return [
+            (
+                "vh" if re.match(r"(?i)IGH|(v?h|heavy)$", row["locus"].strip()) else "vl",
+                row["sequence_alignment_aa"],
+                row["binds"],
+            )
+            for row in airr.io.RearrangementReader(stream)
+        ]
+
+
+PARSERS = {"fasta": records_of_fasta, "airr": records_of_airr}
+
+
+def agrees_with_another_parser(layout, folder) -> None:
+    benchmark = benchmark_of(layout)
+    records = PARSERS[layout](folder)
+    curation = curate(read_chunks(benchmark, folder), benchmark, numbering=None)
+    assert curation.counts["source_rows"] == len(records)
+    seen = 0
+    for antibody in curation.rows.iter_rows(named=True):
+        said = [records[int(source.rpartition(":")[2]) - 1] for source in antibody["sources"]]
+        for chain, sequence, _ in said:
+            assert re.sub(r"[\s.-]", "", sequence).rstrip("*").upper() == (antibody[chain] or "")
+        labels = {label.strip() == "yes" for _, _, label in said if label and label.strip() in ("yes", "no")}
+        assert layout == "fasta" or labels <= {antibody["label"]}
+        seen += len(said)
+    assert seen == curation.counts["kept_source_rows"] > 0
+
+
+@pytest.mark.parametrize("share", [0, 0.7])
+@pytest.mark.parametrize("layout", PARSERS)
+def test_kept_rows_are_what_another_parser_reads(tmp_path, layout, share):
+    write(layout, tmp_path, simulated(ROWS), random.Random(SEED), share=share)
+    agrees_with_another_parser(layout, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("layout", PARSERS)
+def test_many_kept_rows_are_what_another_parser_reads(tmp_path, layout):
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"seed {seed}")  # noqa: T201 - shown when it fails
+    write(layout, tmp_path, simulated(MANY), random.Random(seed), share=0.7)
+    agrees_with_another_parser(layout, tmp_path)
 
 
 @pytest.mark.parametrize("layout", ALL)

@@ -9,7 +9,7 @@ import json
 
 import pytest
 
-from ab_assets.datasets.readers import read_as_far_as_possible, read_source
+from ab_assets.datasets.readers import read_source
 
 ABOUT = {"Run": "SRR1", "Subject": "Donor-1", "Disease": "SARS-COV-2", "Vaccine": "None"}
 PAIRED = (
@@ -31,11 +31,6 @@ def unit(header, *rows, about=ABOUT, first=None):
     writer.writerow([json.dumps(about)] if first is None else [first])
     writer.writerows([header, *rows])
     return text.getvalue()
-
-
-def problem_of(benchmark, folder):
-    (problem,) = read_as_far_as_possible(benchmark, folder).problems
-    return problem
 
 
 def test_a_paired_unit_is_one_antibody_per_row(format_benchmark, tmp_path):
@@ -63,20 +58,29 @@ def test_units_of_both_kinds_stay_distinct_antibodies(format_benchmark, tmp_path
     assert read["antibody"].n_unique() == 2
 
 
-def test_what_a_study_does_not_say_is_no_value(format_benchmark, tmp_path):
-    columns = {"label": "binds", "positive": ["1"]}
-    text = unit((*PAIRED, "binds"), ("h1", "", "", "ARDY", "EVQLV", "DIQMT", "1"), about=ABOUT | {"Subject": "no"})
+def test_no_disease_is_a_label(format_benchmark, tmp_path):
+    for file, disease in (("a.csv", "SARS-COV-2"), ("b.csv", "None"), ("c.csv", "Undefined")):
+        text = unit(PAIRED, ("h1", "", "", "ARDY", "EVQLV", "DIQMT"), about=ABOUT | {"Disease": disease})
+        (tmp_path / file).write_text(text)
+    benchmark = format_benchmark("oas", columns=DISEASE, files=["a.csv", "b.csv", "c.csv"])
+    assert read_source(benchmark, tmp_path).rows["label"].to_list() == ["SARS-COV-2", "None", None]
+
+
+@pytest.mark.parametrize("donor", ["no", "None", "undefined", " "])
+def test_an_unknown_donor_is_no_donor(format_benchmark, tmp_path, donor):
+    text = unit(PAIRED, ("h1", "", "", "ARDY", "EVQLV", "DIQMT"), about=ABOUT | {"Subject": donor})
     (tmp_path / "a.csv").write_text(text)
-    assert read_source(format_benchmark("oas", columns=columns), tmp_path).rows["subject_id"].to_list() == [None]
+    assert read_source(format_benchmark("oas", columns=DISEASE), tmp_path).rows["subject_id"].to_list() == [None]
 
 
 @pytest.mark.parametrize("first", ["h1,EVQLV", "[1, 2]", ""])
-def test_a_table_without_metadata_is_no_data_unit(format_benchmark, tmp_path, first):
+def test_a_table_without_metadata_is_no_data_unit(format_benchmark, problems_of, tmp_path, first):
     (tmp_path / "a.csv").write_text(unit(PAIRED, first=first))
-    assert "no metadata" in problem_of(format_benchmark("oas", columns=DISEASE), tmp_path).what
+    (problem,) = problems_of(format_benchmark("oas", columns=DISEASE), tmp_path)
+    assert "no metadata" in problem.what
 
 
-def test_a_unit_without_sequences_says_which_column_it_lacks(format_benchmark, tmp_path):
+def test_a_unit_without_sequences_says_which_column_it_lacks(format_benchmark, problems_of, tmp_path):
     (tmp_path / "a.csv").write_text(unit(("v_call",), ("IGHV1-2*02",)))
-    problem = problem_of(format_benchmark("oas", columns=DISEASE), tmp_path)
+    (problem,) = problems_of(format_benchmark("oas", columns=DISEASE), tmp_path)
     assert "sequence_alignment_aa_heavy" in problem.expected

@@ -1,8 +1,7 @@
 import polars as pl
 import pytest
 
-from ab_assets.datasets.readers import read_as_far_as_possible, read_source, suffix_of
-from ab_assets.errors import InvalidBenchmarkError
+from ab_assets.datasets.readers import chunks_as_far_as_possible, read_source, suffix_of
 
 HEADER = ("heavy", "light", "label")
 
@@ -26,15 +25,20 @@ def test_csv_and_parquet_of_the_same_table_read_alike(table_benchmark, write_csv
     assert tables[0].equals(tables[1])
 
 
-def test_all_files_that_cannot_be_read_are_named_at_once(table_benchmark, write_csv, tmp_path):
+def test_all_files_that_cannot_be_read_are_named_at_once(table_benchmark, write_csv, problems_of, tmp_path):
     write_csv("a.csv", ("heavy", "light"), ("EV", "DI"))
     (tmp_path / "b.parquet").write_bytes(b"PAR1 and no more")
     benchmark = table_benchmark(["a.csv", "b.parquet", "c.csv", "d.xlsx"])
     (tmp_path / "d.xlsx").touch()
-    with pytest.raises(InvalidBenchmarkError) as caught:
-        read_source(benchmark, tmp_path)
-    assert [problem.where for problem in caught.value.problems] == ["a.csv", "b.parquet", "c.csv", "d.xlsx"]
-    assert read_as_far_as_possible(benchmark, tmp_path).source.rows["vh"].to_list() == ["EV"]
+    assert [problem.where for problem in problems_of(benchmark, tmp_path)] == ["a.csv", "b.parquet", "c.csv", "d.xlsx"]
+
+
+def test_the_files_that_can_be_read_are_read_nevertheless(table_benchmark, write_csv):
+    folder = write_csv("a.csv", HEADER, ("EV", "DI", "1"))
+    problems = []
+    (chunk,) = chunks_as_far_as_possible(table_benchmark(["b.csv", "a.csv"]), folder, problems)
+    assert chunk.rows["vh"].to_list() == ["EV"]
+    assert [problem.where for problem in problems] == ["b.csv"]
 
 
 def test_columns_may_be_called_like_our_own(table_benchmark, write_csv):
@@ -49,9 +53,20 @@ def test_columns_may_be_called_like_our_own(table_benchmark, write_csv):
 
 def test_all_columns_missing_leaves_rows_without_content(table_benchmark, write_csv):
     folder = write_csv("a.csv", ("x", "y"), ("1", "2"), ("3", "4"))
-    reading = read_as_far_as_possible(table_benchmark(), folder)
-    assert len(reading.problems) == 3
-    assert reading.source.rows.select("row", "vh").rows() == [(1, None), (2, None)]
+    problems = []
+    (chunk,) = chunks_as_far_as_possible(table_benchmark(), folder, problems)
+    assert "columns 'label' (columns.label), 'heavy' (columns.vh), 'light' (columns.vl) are missing" in str(problems[0])
+    assert chunk.rows.select("row", "vh").rows() == [(1, None), (2, None)]
+
+
+@pytest.mark.parametrize("layout", ["airr", "oas", "cov-abdab"])
+def test_a_file_without_the_columns_of_its_format_gives_no_rows(format_benchmark, write_csv, layout):
+    first = ('{"Subject": "D1"}',)
+    write_csv("a.csv", *((first, ("x", "y")) if layout == "oas" else (("x", "y"),)), ("1", "2"))
+    folder = write_csv("a.tsv", ("x", "y"), ("1", "2"), separator="\t")
+    problems = []
+    assert list(chunks_as_far_as_possible(format_benchmark(layout), folder, problems)) == []
+    assert [f'format "{layout}"' in problem.what for problem in problems] == [True]
 
 
 def test_a_part_column_counts_in_published_splits_alone(table_benchmark, write_csv):

@@ -33,7 +33,7 @@ def test_a_missing_column_names_the_nearest_existing_one(table_benchmark):
 
 def test_a_header_with_the_wrong_separator_is_recognised(table_benchmark):
     problem = missing_columns(table_benchmark(), "a.csv", ("heavy;light;label",))[0]
-    assert "';'" in problem.hint
+    assert "separated by semicolons" in problem.hint
 
 
 def test_a_declared_column_may_not_be_there_twice(table_benchmark):
@@ -41,8 +41,20 @@ def test_a_declared_column_may_not_be_there_twice(table_benchmark):
     assert "more than once" in problem.what
 
 
+def test_columns_with_the_same_advice_are_one_problem(table_benchmark):
+    far, near = missing_columns(table_benchmark(), "a.csv", ("hevy", "x"))
+    assert (near.what, near.hint) == ("column 'heavy' (columns.vh) is missing", "Did you mean 'hevy'?")
+    assert far.what == "columns 'label' (columns.label), 'light' (columns.vl) are missing"
+
+
+def test_a_row_in_place_of_the_header_is_recognised_and_cut_short(table_benchmark, vh):
+    (problem,) = missing_columns(table_benchmark(), "a.csv", (vh, "1"))
+    assert "looks like a row" in problem.hint
+    assert vh not in problem.found
+
+
 def test_nothing_near_is_no_hint():
-    assert nearest_hint("heavy", ["zzz", ""]) == ""
+    assert nearest_hint("heavy", ["zzz", "", "y"]) == ""
 
 
 def test_files_say_their_part_in_published_splits_and_as_test_files(table_benchmark):
