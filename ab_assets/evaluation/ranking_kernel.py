@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from ab_assets.compilation import compiled
 
+if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Kernel = Callable[
-        [NDArray[np.bool_], NDArray[np.int32], NDArray[np.bool_], NDArray[np.uint8]],
-        tuple[NDArray[np.float64], NDArray[np.float64]],
-    ]
 
-
-def _ranking_of_resamples(
+@compiled
+def ranking_of_resamples(
     labels: NDArray[np.bool_], units: NDArray[np.int32], last: NDArray[np.bool_], multiplicities: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return (average precision, AUROC), each (resample,) float64, nan where a resample lacks a class.
@@ -61,7 +56,3 @@ def _ranking_of_resamples(
         steps[r] = steps[r] / tp[r] if defined else np.nan
         area[r] = area[r] / (np.float64(tp[r]) * fp[r]) if defined else np.nan
     return steps, area
-
-
-# The lock of the interpreter is let go, so that threads share the resamples.
-ranking_of_resamples: Kernel = numba.njit(nogil=True)(_ranking_of_resamples)

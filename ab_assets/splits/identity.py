@@ -7,15 +7,14 @@ the share of equal residues between loops of the same length; loops of unequal l
 Why nothing is missed. Every edit changes the length by at most one, so d >= |la - lb| and the identity of a pair is at
 most shorter / longer: pairs whose lengths differ by more are never compared. A pair at or above a bound has d <= the
 largest d for which (L - d) / L still meets it, and that number grows with L: the number of the longest chain in a
-block is a cutoff for the whole block, and rapidfuzz returns the exact distance up to its cutoff. Nearest neighbours are
-first looked for within 31 edits, where the comparison of two chains fits one machine word; a target farther away has
-identity at most 1 - 32 / L, so a hit that reaches this is final, and only the other queries are compared in full.
-Among many chains, pairs are first sought by the triangle inequality (`pivots`); nearest neighbours never are, so that
-the certificate does not rest on it.
+block is a cutoff for the whole block, and rapidfuzz returns the exact distance up to its cutoff. Among many chains, two
+bounds of the distance say first what need not be compared: for pairs the triangle inequality (`pivots`), for nearest
+neighbours the 3-grams that chains share (`grams`), so that the certificate and the graph do not rest on the same one.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -35,13 +34,17 @@ if TYPE_CHECKING:
 
 Kind = Literal["vh", "vl", "cdrh3"]
 
-# Largest distance whose diagonal band (2 d + 1 cells) fits the 64-bit word of Hyyrö's bit-parallel algorithm.
-BAND = 31
 # 256 x 8192 distances are 8 MiB at four bytes each: the block stays in a level 3 cache.
 QUERY_BLOCK = 256
 TARGET_BLOCK = 8192
 # From so many chains on it is quicker to ask first, by the triangle inequality, which ones can be near (`pivots`).
 PIVOTS_FROM = 2000
+# From so many targets on it is quicker to ask first, by shared 3-grams, which ones can be the nearest (`grams`).
+GRAMS_FROM = 500
+# Targets that share most 3-grams are compared first, at least so many: one of them is nearly always the nearest.
+SEEDS = 16
+# Queries that a thread asks for at once: their bounds to 100,000 targets are 3 MB.
+GRAMS_BLOCK = 32
 
 
 class Pairs(NamedTuple):
@@ -212,15 +215,51 @@ def _as_positions(left: Integers, right: Integers, identity: Floats, members: In
 
 
 def _nearest_chains(queries: list[str], targets: list[str], at_least: float, workers: int) -> tuple[Floats, Integers]:
-    longest = max(len(item) for item in (*queries, *targets))
-    widest = _most_edits(longest, at_least)
-    best, where = _scan(queries, targets, "vh", min(BAND, widest), workers)
-    if widest > BAND:
-        open_queries = np.flatnonzero(best < 1 - (BAND + 1) / longest)
-        again = [queries[item] for item in open_queries]
-        if again:
-            best[open_queries], where[open_queries] = _scan(again, targets, "vh", widest, workers)
-    return best, where
+    if len(targets) < GRAMS_FROM:
+        longest = max(len(item) for item in (*queries, *targets))
+        return _scan(queries, targets, "vh", _most_edits(longest, at_least), workers)
+    from ab_assets.splits.grams import fewest_edits, signatures  # noqa: PLC0415 - loads numba, needed only here
+
+    marks, texts = signatures(targets), np.array(targets, dtype=object)
+    lengths = np.array([len(item) for item in targets], dtype=np.int64)
+
+    def block(first: int) -> list[tuple[float, int]]:
+        asked = queries[first : first + GRAMS_BLOCK]
+        bounds = fewest_edits(signatures(asked), marks)
+        return [_nearest_of(*query, texts, lengths, at_least) for query in zip(asked, bounds, strict=True)]
+
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        found = [item for part in pool.map(block, range(0, len(queries), GRAMS_BLOCK)) for item in part]
+    return np.array([share for share, _ in found]), np.array([where for _, where in found], dtype=np.int64)
+
+
+def _nearest_of(
+    query: str, fewest: NDArray[np.uint8], texts: NDArray[np.object_], lengths: Integers, at_least: float
+) -> tuple[float, int]:
+    """Return the best identity of one query among `texts` and its first index; fewest: (text,) bounds of its edits."""
+    level = int(np.searchsorted(np.cumsum(np.bincount(fewest)), min(SEEDS, len(texts))))
+    share, _ = _best(query, texts, lengths, np.flatnonzero(fewest <= level), at_least)
+    # a target as near as the best seed may come before it
+    floor = max(share, at_least)
+    longest = np.maximum(lengths, len(query))
+    most = {length: _most_edits(length, floor) for length in np.unique(longest).tolist()}
+    table = np.zeros(int(longest.max()) + 1, np.int64)
+    table[list(most)] = list(most.values())
+    return _best(query, texts, lengths, np.flatnonzero(fewest <= table[longest]), floor)
+
+
+def _best(
+    query: str, texts: NDArray[np.object_], lengths: Integers, chosen: Integers, floor: float
+) -> tuple[float, int]:
+    """Return the best identity among the chosen texts, at least `floor`, and its first index (-1.0 and -1: none)."""
+    if not len(chosen):
+        return -1.0, -1
+    longest = np.maximum(lengths[chosen], len(query))
+    cutoff = _most_edits(int(longest.max()), floor)
+    distance = _distances([query], texts[chosen].tolist(), "vh", cutoff, 1)[0]
+    share = np.where(distance <= cutoff, (longest - distance) / longest, -1.0)
+    place = int(share.argmax())
+    return (float(share[place]), int(chosen[place])) if share[place] >= floor else (-1.0, -1)
 
 
 def _nearest_loops(queries: list[str], targets: list[str], at_least: float, workers: int) -> tuple[Floats, Integers]:

@@ -10,20 +10,16 @@ order of vertices, gives the same answer. Importing this module loads numba; com
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar, cast
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from ab_assets.compilation import compiled
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
-P = ParamSpec("P")
-R = TypeVar("R")
 
 # A vertex in a fold that is too large weighs as much as this many removed ones; what needs no removal is put back
 # by the caller, so that the weight steers and never discards.
@@ -125,16 +121,7 @@ def _state(graph: Vertices, rows: Integers, place: Integers, folds: int, toleran
     return _State(*graph, place.copy(), touch, size, journal, cursor, tolerance)
 
 
-def _compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """Return `function` compiled by numba, kept on disk where there is a place for it."""
-    try:
-        kernel = njit(cache=True, error_model="numpy")(function)
-    except RuntimeError:  # a read-only installation without a home
-        kernel = njit(error_model="numpy")(function)
-    return cast("Callable[P, R]", kernel)
-
-
-@_compiled
+@compiled
 def _communities(indptr: Integers, indices: Integers, weight: Integers, cap: int, order: Integers) -> Integers:
     """Return a label per vertex: each joins the label most of its neighbours have, while no label outweighs `cap`."""
     label, size = np.arange(len(weight)), weight.copy()
@@ -163,14 +150,14 @@ def _communities(indptr: Integers, indices: Integers, weight: Integers, cap: int
     return label
 
 
-@_compiled
+@compiled
 def _draw(state: _State) -> float:
     """Return the next random number in [0, 1)."""
     state.cursor[1] = state.cursor[1] * MULTIPLIER % MODULUS
     return float(state.cursor[1] / MODULUS)
 
 
-@_compiled
+@compiled
 def _put(state: _State, vertex: int, place: int) -> None:
     """Move one vertex and keep touch and size true."""
     old = state.place[vertex]
@@ -189,7 +176,7 @@ def _put(state: _State, vertex: int, place: int) -> None:
         state.touch[state.indices[edge], place] += total
 
 
-@_compiled
+@compiled
 def _energy(state: _State) -> float:
     """Return the weight removed, plus the weight by which folds are too large, too small or too rich in one class."""
     folds, classes = state.size.shape[0] - 1, state.size.shape[1]
@@ -212,7 +199,7 @@ def _energy(state: _State) -> float:
     return removed + CROWDING * (excess + max(0.0, -spare))
 
 
-@_compiled
+@compiled
 def _cover(state: _State) -> None:
     """Remove vertices until no edge crosses, those first that have most crossing weight for their own."""
     folds = state.size.shape[0] - 1
@@ -237,7 +224,7 @@ def _cover(state: _State) -> None:
     state.cursor[0] = 0
 
 
-@_compiled
+@compiled
 def _enter(state: _State, vertex: int, temperature: float) -> bool:
     """Put a removed vertex into the fold where it drives out least, give or take the temperature; False if it stays."""
     folds = state.size.shape[0] - 1
@@ -262,7 +249,7 @@ def _enter(state: _State, vertex: int, temperature: float) -> bool:
     return True
 
 
-@_compiled
+@compiled
 def _anneal(state: _State, proposals: int, warm: float, cold: float, best: Integers) -> float:
     """Write the best places met while cooling from `warm` to `cold` into `best`, and return their energy."""
     folds, vertices = state.size.shape[0] - 1, len(state.place)

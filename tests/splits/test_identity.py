@@ -22,10 +22,11 @@ BOUNDS = st.sampled_from([0.05, 0.25, 1 / 3, 0.5, 0.6, 0.75, 0.8, 0.9, 1.0])
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch):
-    """Let several blocks and the narrow band matter at the size of a test."""
+    """Let several blocks and few seeds matter at the size of a test."""
     monkeypatch.setattr(identity, "QUERY_BLOCK", 3)
     monkeypatch.setattr(identity, "TARGET_BLOCK", 4)
-    monkeypatch.setattr(identity, "BAND", 2)
+    monkeypatch.setattr(identity, "GRAMS_BLOCK", 2)
+    monkeypatch.setattr(identity, "SEEDS", 1)
     for name, size in (("PIVOTS", 2), ("SAMPLE", 3), ("GROUP", 2)):
         monkeypatch.setattr(pivots, name, size)
 
@@ -45,8 +46,14 @@ def test_pairs_are_those_of_brute_force(monkeypatch, sequences, bound, kind, by_
     assert list(zip(*(column.tolist() for column in pairs), strict=True)) == expected
 
 
-@given(SEQUENCES, SEQUENCES, KINDS, st.sampled_from([0.0, 0.5, 0.8]))
-def test_the_nearest_target_is_that_of_brute_force(queries, targets, kind, at_least):
+@pytest.fixture(params=[0, 1000], ids=["by shared 3-grams", "all"])
+def grams_from(request, monkeypatch):
+    monkeypatch.setattr(identity, "GRAMS_FROM", request.param)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(queries=SEQUENCES, targets=SEQUENCES, kind=KINDS, at_least=st.sampled_from([0.0, 0.5, 0.8]))
+def test_the_nearest_target_is_that_of_brute_force(grams_from, queries, targets, kind, at_least):
     nearest = pairwise_maximum(queries, targets, kind=kind, at_least=at_least)
     for query, share, target in zip(queries, nearest.identity, nearest.target, strict=True):
         every = [sequence_identity(query, item, kind=kind) for item in targets]
