@@ -2,13 +2,14 @@
 # make test    install, then the tests
 # make test-long  the tests of minutes: demos and published data from download to report
 # make ui      the Dagster UI on this machine
+# make bench   splits beside GraphPart and DataSAIL, and each stage of 100,000 pairs beside the same by hand: 40 minutes
 # make lint    ruff, mypy, import-linter
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-long lint ui install clean
+.PHONY: demo test test-long bench lint ui install clean
 
 install: $(VENV)/.installed
 
@@ -32,6 +33,12 @@ test: install
 test-long: install
 	@$(BIN)/python -m pytest -m "real_weights or long"
 
+bench: install
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r benches/requirements.txt
+	@$(BIN)/python -m benches.splits_side_by_side
+	@$(BIN)/python -m benches.stages
+
 lint: install
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -39,4 +46,4 @@ lint: install
 	@$(BIN)/lint-imports
 
 clean:
-	rm -rf $(VENV) .ab-assets
+	rm -rf $(VENV) .venv-bench .ab-assets

@@ -163,8 +163,10 @@ def _controls(data: ReportData) -> Note:
     )
     return Note(
         "Controls",
-        f"Training and validation labels are {how}, test labels are the true ones. A control that beats chance points "
-        "to something other than the labels, for instance a class that is easier to place.",
+        f"Training and validation labels are {how}, test labels are the true ones. Language models are fine-tuned on "
+        "one shuffle; methods that train in seconds learn from as many as there is time for, up to "
+        f"{wording.count(data.benchmark.evaluation.control_shuffles)}. A control that beats chance points to something "
+        "other than the labels, for instance a class that is easier to place.",
     )
 
 

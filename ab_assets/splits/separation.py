@@ -24,6 +24,9 @@ Floats = NDArray[np.float64]
 # A vertex in a fold that is too large weighs as much as this many removed ones; what needs no removal is put back
 # by the caller, so that the weight steers and never discards.
 CROWDING = 2.0
+# A class that a fold has too many or too few of, by more than this share of a mean fold, weighs as much as this part of
+# a removed row: of 23 graphs, real and simulated, it costs 0.09 % of the rows and takes a fifth of the imbalance.
+LEAN, SLACK = 0.25, 0.08
 # Communities of at most this share of a fold: one start each, again and again with other orders.
 COMMUNITY_SHARES = (1.0, 2 / 3, 1 / 2, 1 / 3, 1 / 4, 1 / 6, 1 / 8, 1 / 12, 1 / 16, 1 / 24, 1 / 32, 1 / 48)
 PROPAGATION_ROUNDS = 10
@@ -64,8 +67,11 @@ class _State(NamedTuple):
     tolerance: float
 
 
-def separate(graph: Vertices, *, folds: int, tolerance: float, starts: int) -> Integers:
-    """Return the fold of each vertex (0 .. folds - 1), or `folds` where it is removed; no edge joins two folds."""
+def separate(graph: Vertices, *, folds: int, tolerance: float, starts: int, most: int = 1) -> list[Integers]:
+    """Return the best answers, at most `most`, the best first.
+
+    Each is the fold of each vertex (0 .. folds - 1), or `folds` where it is removed; no edge joins two folds.
+    """
     rows = np.repeat(np.arange(len(graph.weight)), np.diff(graph.indptr))
     adjacency = csr_array(
         (np.ones(len(graph.indices)), graph.indices, graph.indptr), shape=(len(graph.weight), len(graph.weight))
@@ -82,13 +88,11 @@ def separate(graph: Vertices, *, folds: int, tolerance: float, starts: int) -> I
         _cover(state)
         covered.append((_energy(state), start, state.place))
     proposals = min(PROPOSALS_PER_VERTEX * len(weight), PROPOSAL_BUDGET)
-    best, least = np.full(len(weight), folds, np.int64), np.inf
+    annealed: list[tuple[float, int, Integers]] = []
     for _, start, place in sorted(covered, key=operator.itemgetter(0, 1))[: max(1, PROPOSAL_BUDGET // proposals)]:
         state = _state(graph, rows, place, folds, tolerance, seed=start + 1)
-        energy = _anneal(state, proposals, WARM, COLD, place)
-        if energy < least:
-            best, least = place, energy
-    return best
+        annealed.append((_anneal(state, proposals, WARM, COLD, place), start, place))
+    return [place for _, _, place in sorted(annealed, key=operator.itemgetter(0, 1))[:most]]
 
 
 def _packed(adjacency: csr_array, weight: Integers, label: Integers, folds: int, cap: float) -> Integers:
@@ -178,9 +182,9 @@ def _put(state: _State, vertex: int, place: int) -> None:
 
 @compiled
 def _energy(state: _State) -> float:
-    """Return the weight removed, plus the weight by which folds are too large, too small or too rich in one class."""
+    """Return the weight removed, plus the weight by which folds are too large, too small or lean to one class."""
     folds, classes = state.size.shape[0] - 1, state.size.shape[1]
-    kept, removed, spare, excess = 0.0, 0.0, 0.0, 0.0
+    kept, removed, spare, excess, leaning = 0.0, 0.0, 0.0, 0.0, 0.0
     for item in range(classes):
         total = float(state.loose[item])
         for fold in range(folds):
@@ -194,9 +198,14 @@ def _energy(state: _State) -> float:
         size = 0
         for item in range(classes):
             size += state.size[fold, item]
+        for item in range(classes):
+            total = float(state.loose[item])
+            for other in range(folds):
+                total += state.size[other, item]
+            leaning += max(0.0, abs(state.size[fold, item] - size * total / kept) - SLACK * kept / folds)
         excess += max(0.0, size - (1 + state.tolerance) * kept / folds)
         spare -= max(0.0, (1 - state.tolerance) * kept / folds - size)
-    return removed + CROWDING * (excess + max(0.0, -spare))
+    return removed + CROWDING * (excess + max(0.0, -spare)) + LEAN * leaning
 
 
 @compiled

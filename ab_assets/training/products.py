@@ -14,7 +14,7 @@ from ab_assets.artifacts.items import ItemStore
 from ab_assets.artifacts.publication import publish_once
 from ab_assets.artifacts.store import Ref
 from ab_assets.datasets.selection import select_rows, sequences_of
-from ab_assets.training.data import FitData, chosen_antibodies
+from ab_assets.training.data import FitData, chosen_antibodies, count_labels
 from ab_assets.training.predictions import as_predictions
 from ab_assets.training.session import ModelSession
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 Arm = Literal["true", "shuffled"]
 CHECKPOINTS: Mapping[Arm, str] = {"true": "fine_tuned_checkpoint", "shuffled": "shuffled_label_checkpoint"}
 _SUFFIX: Mapping[Arm, str] = {"true": "", "shuffled": "-shuffled"}
+# Antibodies or residues that the probes of all shuffles of a fit learn from, at most: some ten seconds.
+PROBED_ITEMS = 20_000
 
 
 def fit_folder(fit: int, seed: int) -> str:
@@ -107,8 +109,8 @@ class ModelProducts:
 
     @functools.cached_property
     def shuffled_labels(self) -> pl.DataFrame:
-        """SHUFFLED_LABELS of the control, one shuffle."""
-        return self.artifact("shuffled_label_split").table("labels").filter(pl.col("shuffle") == 0)
+        """SHUFFLED_LABELS of the control, all shuffles."""
+        return self.artifact("shuffled_label_split").table("labels")
 
     @functools.cached_property
     def sequences(self) -> list[str]:
@@ -182,7 +184,10 @@ class ModelProducts:
                 parts.append(
                     self._scored(self.session.predict_fit(folder, self._tested(fit)), arm, "fine-tuned", fit, seed)
                 )
-                parts.append(self._probed(arm, fit, seed, draft))
+                if arm == "true":
+                    parts.append(self._probed(self._fit_data(arm, fit), arm, seed, draft))
+        for fit in sorted(self.roles["fit"].unique()):
+            parts += self._probed_shuffles(fit, draft)
         table = pl.concat(parts).sort("method", "fit", "seed", "role", "row_id", "chain", "residue")
         draft.table("predictions", table)
         draft.metadata = {
@@ -191,12 +196,21 @@ class ModelProducts:
             "unseen_residues": table["score"].null_count(),
         }
 
-    def _probed(self, arm: Arm, fit: int, seed: int, draft: Draft) -> pl.DataFrame:
-        folder = draft.folder / "probes" / f"{fit_folder(fit, seed)}{_SUFFIX[arm]}"
+    def _probed(self, data: FitData, arm: Arm, seed: int, draft: Draft) -> pl.DataFrame:
+        folder = draft.folder / "probes" / f"{fit_folder(data.fit, seed)}{_SUFFIX[arm]}"
         folder.mkdir(parents=True)
-        self.session.fit_probe(self._fit_data(arm, fit), self.recipe, seed, folder)
-        scored = self.session.predict_probe(folder, self._tested(fit))
-        return self._scored(scored, arm, "frozen-probe", fit, seed)
+        self.session.fit_probe(data, self.recipe, seed, folder)
+        scored = self.session.predict_probe(folder, self._tested(data.fit))
+        return self._scored(scored, arm, "frozen-probe", data.fit, seed)
+
+    def _probed_shuffles(self, fit: int, draft: Draft) -> list[pl.DataFrame]:
+        """Return what probes of as many shuffles as there is time for predict: shuffle k under the first seed + k."""
+        first = self._fit_data("shuffled", fit)
+        affordable = max(1, PROBED_ITEMS // count_labels(first.train)[1])
+        shuffles = range(1, min(affordable, self.shuffled_labels["shuffle"].n_unique()))
+        every = [first, *(self._fit_data("shuffled", fit, shuffle) for shuffle in shuffles)]
+        seed = self.benchmark.split.seeds[0]
+        return [self._probed(data, "shuffled", seed + shuffle, draft) for shuffle, data in enumerate(every)]
 
     def _attention(self, draft: Draft) -> None:
         fit, seed = self.fits[0]
@@ -213,12 +227,12 @@ class ModelProducts:
     def _scored(self, scored: pl.DataFrame, arm: Arm, method: str, fit: int, seed: int) -> pl.DataFrame:
         return as_predictions(scored, self.roles, method=f"{method}{_SUFFIX[arm]}", fit=fit, seed=seed)
 
-    def _fit_data(self, arm: Arm, fit: int) -> FitData:
+    def _fit_data(self, arm: Arm, fit: int, shuffle: int = 0) -> FitData:
         return FitData.build(
             self.rows,
             self.roles,
             fit=fit,
             task=self.benchmark.task,
             chain_names=self.benchmark.chain_names,
-            shuffled_labels=self.shuffled_labels if arm == "shuffled" else None,
+            shuffled_labels=self.shuffled_labels.filter(pl.col("shuffle") == shuffle) if arm == "shuffled" else None,
         )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ab_assets.splits.folds import REMOVED, assign_folds, pack
+from ab_assets.splits.folds import REMOVED, _evenest, assign_folds, pack
 
 
 @st.composite
@@ -124,3 +124,13 @@ def test_packing_puts_the_largest_first_where_there_is_most_room(folds):
     load = np.zeros((folds, 2))
     np.add.at(load, pack(weights, folds), weights)
     assert np.ptp(load.sum(axis=1)) <= 1
+
+
+def test_of_cuts_that_lose_hardly_more_rows_the_most_even_one_is_taken():
+    strata = np.arange(2000) % 2
+    uneven, even, costly = (np.repeat(np.arange(4), 500) for _ in range(3))
+    uneven[:100] = 1
+    even[[0, 501, 1000, 1501]] = REMOVED
+    costly[:40] = REMOVED
+    assert _evenest([uneven, even, costly], strata, 4) is even
+    assert _evenest([uneven, costly], strata, 4) is uneven
