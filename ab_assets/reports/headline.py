@@ -11,12 +11,12 @@ import polars as pl
 from ab_assets.reports import wording
 from ab_assets.reports.chance import prevalence
 from ab_assets.reports.methods import describe
+from ab_assets.splits.certificate import NEARLY_SEEN
 
 if TYPE_CHECKING:
     from ab_assets.reports.methods import Method
     from ab_assets.reports.report_data import ReportData
 
-NEARLY_SEEN = 0.9  # what a reader is told about measures that have no bound
 NARROW = 0.02  # intervals narrower than this need a third decimal
 
 

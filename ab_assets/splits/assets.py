@@ -119,9 +119,7 @@ def _no_leakage(artifact: Artifact) -> AssetCheckResult:
 def _shown(artifact: Artifact) -> Metadata:
     sizes = artifact.table("roles").group_by("fit", "role").len().sort("fit", "role")
     removed = artifact.table("removed").group_by("reason").len().sort("reason")
-    maxima = (
-        artifact.table("nearest").group_by("fit", "role", "by").agg(pl.col("identity").max()).sort("fit", "role", "by")
-    )
+    maxima = pl.DataFrame(artifact.document("certificate")["maxima"])
     return {
         "sizes": markdown(preview(sizes)),
         "removed": markdown(preview(removed)),

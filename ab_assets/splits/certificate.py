@@ -25,6 +25,8 @@ _GROUPS = ("entry", "subject_id")
 # Light chains of pairs in which one row has no VH; gated by the bound of VH where VL has none of its own.
 _ALONE = "vl-alone"
 _SHOWN = 5
+# The identity that readers are told the share of rows for, whatever is gated.
+NEARLY_SEEN = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ class Certificate:
     """What was compared and what came out.
 
     nearest: NEAREST. bounds: measure -> bound, None where it is reported only; "entry" and "subject_id" are bounds on
-    sharing a group. digest binds rows, roles and bounds. over: test and validation rows at or above a bound.
+    sharing a group. digest binds rows, roles and bounds. over: test and validation rows at or above a bound. maxima:
+    per fit, role and measure the highest identity to a training row, and the share of rows at NEARLY_SEEN or above.
     """
 
     policy: str
@@ -85,7 +88,8 @@ def certify(rows: pl.DataFrame, roles: pl.DataFrame, split: Split, *, workers: i
     bounds = _bounds(rows, split)
     nearest = _nearest(rows, roles, dict.fromkeys((*_MEASURES, *bounds), 0.0), workers)
     over = _over(nearest, bounds)
-    grouped = nearest.group_by("fit", "role", "by").agg(pl.col("identity").max()).sort("fit", "role", "by")
+    highest, share = pl.col("identity").max(), (pl.col("identity") >= NEARLY_SEEN).mean().alias("share_nearly_seen")
+    grouped = nearest.group_by("fit", "role", "by").agg(highest, share).sort("fit", "role", "by")
     return Certificate(
         policy=split.policy,
         bounds=bounds,
