@@ -33,7 +33,7 @@ def similarity_graph(context: AssetExecutionContext, config: Making, home: HomeR
         draft.table("edges", graph.edges)
         draft.metadata = dict(graph.summary)
 
-    return home.make(ref, build, force=config.force)
+    return home.make(ref, build, _components_shown, force=config.force)
 
 
 @asset(
@@ -114,6 +114,13 @@ def _no_leakage(artifact: Artifact) -> AssetCheckResult:
         passed=certificate["passed"] or not certificate["enforced"],
         metadata={"certified": certificate["passed"], "enforced": certificate["enforced"]},
     )
+
+
+def _components_shown(artifact: Artifact) -> Metadata:
+    sizes = (
+        artifact.table("nodes").group_by("component").len(name="antibodies").group_by("antibodies").len("components")
+    )
+    return {"largest_components": markdown(preview(sizes.sort("antibodies", descending=True).head(20)))}
 
 
 def _shown(artifact: Artifact) -> Metadata:

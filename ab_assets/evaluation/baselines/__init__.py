@@ -49,7 +49,7 @@ def baseline_predictions(
 
     Raises FitFailedError when a fit has no training, validation or test item, or trains on one class.
     """
-    methods = METHODS[benchmark.task]
+    methods = methods_for(rows, benchmark)
     control = benchmark.primary_baseline + SHUFFLED
     fits = roles["fit"].unique().sort().to_list()
     parts: list[pl.DataFrame] = []
@@ -73,6 +73,15 @@ def baseline_predictions(
     return pl.concat(parts)
 
 
+def methods_for(rows: pl.DataFrame, benchmark: Benchmark) -> tuple[str, ...]:
+    """Return the baselines that can be fitted on CURATED `rows`: V and J genes where most rows have them."""
+    if benchmark.task == "paratope":
+        return METHODS["paratope"]
+    from ab_assets.evaluation.baselines.vj_genes import genes_are_given  # noqa: PLC0415 - scikit-learn
+
+    return (*METHODS[benchmark.task], *(("vj-genes",) if genes_are_given(rows) else ()))
+
+
 def _affordable(control: str, items: FitItems) -> int | None:
     """Return how many shuffles there is time for, None for all of them."""
     return max(1, FOREST_RESIDUES // items.train.height) if control.startswith("windowed-forest") else None
@@ -84,6 +93,10 @@ def baseline_of(method: str) -> Baseline:
         from ab_assets.evaluation.baselines.kmer_logistic import kmer_logistic  # noqa: PLC0415
 
         return kmer_logistic
+    if method == "vj-genes":
+        from ab_assets.evaluation.baselines.vj_genes import vj_genes  # noqa: PLC0415
+
+        return vj_genes
     if method == "nearest-neighbour":
         from ab_assets.evaluation.baselines.nearest_neighbour import nearest_neighbour  # noqa: PLC0415
 

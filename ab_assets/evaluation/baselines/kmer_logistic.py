@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from scipy.sparse import hstack
 from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.linear_model import LogisticRegression
+
+from ab_assets.evaluation.baselines.logistic import logistic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,11 +18,6 @@ if TYPE_CHECKING:
 # Shortest and longest k-mer counted.
 CHAIN_KMERS = (3, 3)
 CDRH3_KMERS = (1, 3)
-
-# Inverse regularisation strengths tried, strongest regularisation first: it is kept where validation cannot tell.
-STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-
-_ITERATIONS = 1000
 
 
 def kmer_logistic(items: FitItems) -> Scores:
@@ -39,16 +35,7 @@ def kmer_logistic(items: FitItems) -> Scores:
         hstack([counter.transform(_texts(part, column)) for column, counter in counters]).tocsr()
         for part in (items.train, items.validation, items.test)
     )
-    best: tuple[float, Scores] | None = None
-    for strength in STRENGTHS:
-        model = LogisticRegression(C=strength, solver="liblinear", max_iter=_ITERATIONS, random_state=items.seed)
-        model.fit(train, items.labels)
-        scores = model.predict_proba(validation)[:, 1], model.predict_proba(test)[:, 1]
-        error = items.validation_error(scores[0])
-        if best is None or error < best[0]:
-            best = error, scores
-    assert best is not None  # noqa: S101 - STRENGTHS is not empty
-    return best[1]
+    return logistic(items, train, validation, test)
 
 
 def _counter(lengths: tuple[int, int]) -> Any:  # noqa: ANN401 - scikit-learn is untyped

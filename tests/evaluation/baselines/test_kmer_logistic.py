@@ -2,7 +2,7 @@ import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from ab_assets.evaluation.baselines import kmer_logistic as module
+from ab_assets.evaluation.baselines import logistic as module
 from ab_assets.evaluation.baselines.fitting import fit_items
 from ab_assets.evaluation.baselines.kmer_logistic import kmer_logistic
 
