@@ -8,7 +8,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from tests_support import TWINS, write_paratope, write_specificity
+
+# No test says how long it takes: machines are busy, and first calls compile.
+settings.register_profile("no-deadline", deadline=None)
+settings.load_profile("no-deadline")
 
 # The model partitions are read from the home when the definitions are imported, so the home is named before that.
 _ROOT = Path(tempfile.mkdtemp(prefix="ab-assets-tests-"))

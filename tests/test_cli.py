@@ -168,7 +168,7 @@ def test_a_fetch_asks_the_mirror_by_digest(tmp_path):
 def test_a_second_round_reuses_everything(made):
     done = run("materialize", "tiny-specificity", home=made.root)
     assert done.returncode == 0, done.stderr
-    assert "prepare tiny-specificity: 0 made, 6 reused" in done.stdout
+    assert "prepare tiny-specificity: 0 made, 7 reused" in done.stdout
     assert "evaluate tiny-specificity twin-bert: 0 made, 6 reused" in done.stdout
     assert "report tiny-specificity: 0 made, 2 reused" in done.stdout
 
@@ -230,7 +230,7 @@ def test_residues_of_new_antibodies_are_scored_one_by_one(made, tmp_path):
 
 def test_plan_says_nothing_is_due_after_a_round(made):
     done = run("plan", "tiny-paratope", home=made.root)
-    assert done.stdout.strip().endswith("0 of 14 to make.")
+    assert done.stdout.strip().endswith("0 of 15 to make.")
 
 
 def test_status_lists_benchmarks_and_reports(made):

@@ -111,6 +111,8 @@ def _statements(text: str) -> Iterator[tuple[int, bool, dict[str, Any]]]:
     lines: list[str] = []
     for number, line in enumerate(text.split("\n"), start=1):
         lines.append(line)
+        if len(lines) > 1 and line.rstrip().endswith(","):
+            continue  # an item of a long list, which trying each of its lines would take for ever
         try:
             values = tomllib.loads("\n".join([*lines, ""]))
         except tomllib.TOMLDecodeError:

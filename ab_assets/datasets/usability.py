@@ -1,4 +1,4 @@
-"""Whether curated antibodies can answer the benchmark's question: chains, labels of both classes, ids, dates."""
+"""Whether curated antibodies can answer the benchmark's question: chains, labels of both classes, dates."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ def usability_problems(curation: Curation, benchmark: Benchmark) -> list[Problem
     return [
         *_too_few(curation, benchmark),
         *_swapped_chains(curation.antibodies, benchmark),
-        *_shared_ids(curation.antibodies, benchmark),
         *_dates(curation.antibodies, benchmark),
     ]
 
@@ -134,7 +133,8 @@ def _swapped_chains(antibodies: pl.LazyFrame, benchmark: Benchmark) -> Iterator[
     given = [pl.col(chain).count().alias(f"{chain}_given") for chain in _CHAINS]
     counts = antibodies.head(_SAMPLE).select(*looks, *given).collect().row(0, named=True)
     motif = {chain: text[:4].replace(".", "x") for chain, text in _J_MOTIF.items()}
-    for chain, name in _CHAINS.items():
+    for chain in benchmark.chain_names:
+        name = _CHAINS[chain]
         if counts[chain] * 2 > counts[f"{chain}_given"]:
             place, hint = _telling_chains(benchmark, chain)
             yield Problem(
@@ -164,36 +164,16 @@ def _telling_chains(benchmark: Benchmark, chain: str) -> tuple[str, str]:
     return f"sequences in column {column!r}", "Look whether vh and vl are exchanged under [columns]."
 
 
-def _shared_ids(antibodies: pl.LazyFrame, benchmark: Benchmark) -> Iterator[Problem]:
-    column = benchmark.columns.sequence_id
-    if benchmark.source.format != "table" or column is None:
-        return
-    shared = (
-        antibodies.group_by("sequence_id")
-        .agg(pl.struct("vh", "vl").hash().n_unique().alias("antibodies"), pl.col("sources").list.first().sort())
-        .filter(pl.col("antibodies") > 1)
-        .sort("sequence_id")
-        .collect(engine="streaming")
-    )
-    if shared.is_empty():
-        return
-    first = shared.row(0, named=True)
-    more = f" (and {shared.height - 1} more ids)" if shared.height > 1 else ""
-    which = f"{first['antibodies']} different antibodies have the id {first['sequence_id']!r}"
-    yield Problem(
-        what=f"column {column!r}: {which}{more}",
-        where=", ".join(first["sources"][:3]),
-        expected="one id for each antibody",
-        hint="Give them ids of their own, or leave columns.sequence_id out.",
-    )
-
-
 def _dates(antibodies: pl.LazyFrame, benchmark: Benchmark) -> Iterator[Problem]:
     if benchmark.split.policy != "time":
         return
     column = column_of(benchmark, "date")
     without = ~pl.col("date").str.contains(DATE).fill_null(value=False)
-    odd = antibodies.filter(_is_seen(benchmark), without).select(pl.col("sources").list.first(), "date")
+    labels = [f"{chain}_paratope" for chain in benchmark.chain_names] if benchmark.task == "paratope" else ["label"]
+    used = pl.any_horizontal(pl.col(name).is_not_null() for name in labels)
+    if benchmark.split.test_files:  # their rows are tested whatever their date
+        used &= pl.col("part").ne_missing("test")
+    odd = antibodies.filter(_is_seen(benchmark), used, without).select(pl.col("sources").list.first(), "date")
     rows = odd.collect(engine="streaming")
     if rows.height:
         source, date = rows.row(0)

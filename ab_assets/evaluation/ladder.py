@@ -20,7 +20,7 @@ from ab_assets.splits.ladder import CERTIFIED, ladder
 from ab_assets.tables import LADDER, RUNGS, conform
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
 
@@ -62,7 +62,7 @@ def climb(
     Every rung tests the same rows and trains on as many of each class (`splits.ladder`), so that intervals are paired.
     `seed` decides what a method draws.
     """
-    built = ladder(rows, nodes, edges, benchmark, cluster=mmseqs_clusters)
+    built = ladder(rows, nodes, edges, benchmark, cluster=_clusters(benchmark))
     methods = METHODS[benchmark.task]
     units = resampling_units(built.rows, nodes)
     resamples = min(benchmark.evaluation.resamples, MOST_RESAMPLES)
@@ -83,6 +83,12 @@ def climb(
         measured.append(conform(sides.with_columns(rung=pl.lit(rung)), RUNGS))
     progress("leak ladder", steps, steps)
     return Climbed(_compared(scored, methods), pl.concat(measured), built.left_out)
+
+
+def _clusters(benchmark: Benchmark) -> Callable[[pl.DataFrame, float], dict[str, str]]:
+    """Return what clusters rows by the first chain that the benchmark looks at."""
+    seen = pl.col("vh") if "vh" in benchmark.chain_names else pl.lit(None, dtype=pl.String)
+    return lambda rows, identity: mmseqs_clusters(rows.with_columns(vh=seen), identity)
 
 
 def _predicted(
@@ -134,7 +140,9 @@ def _measured(
     """Return RUNGS of one rung: the exact largest identity of any test row to its training rows, by every measure."""
     fits = roles.partition_by("fit")
     sides = [[part.filter(pl.col("role") == role).select("row_id") for role in ("test", "train")] for part in fits]
-    bounds: dict[Kind, float | None] = {"vh": identity.vh, "cdrh3": identity.cdrh3, "vl": identity.vl}
+    alone = identity.vl is None and rows["vh"].has_nulls()  # then VL is gated where there is no VH
+    vl = identity.vh if alone else identity.vl
+    bounds: dict[Kind, float | None] = {"vh": identity.vh, "cdrh3": identity.cdrh3, "vl": vl}
     found = []
     for by, bound in bounds.items():
         largest = 0.0

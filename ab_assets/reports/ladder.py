@@ -69,8 +69,8 @@ def ladder_figure(ladder: pl.DataFrame) -> go.Figure | None:
                 y=[row["value"] for _, row in shown],
                 error_y={
                     "type": "data",
-                    "array": [(row["high"] or row["value"]) - row["value"] for _, row in shown],
-                    "arrayminus": [row["value"] - (row["low"] or row["value"]) for _, row in shown],
+                    "array": [_apart(row["value"], row["high"]) for _, row in shown],
+                    "arrayminus": [_apart(row["low"], row["value"]) for _, row in shown],
                     "width": 0,
                     "thickness": 2,
                 },
@@ -130,6 +130,10 @@ def ladder_words(ladder: pl.DataFrame, left_out: Mapping[str, str]) -> tuple[str
         for row in random.iter_rows(named=True)
     ]
     return (*said, *(f"{title_of(rung)}: left out, {reason}." for rung, reason in left_out.items()))
+
+
+def _apart(low: float | None, high: float | None) -> float:
+    return 0.0 if low is None or high is None else high - low
 
 
 def _identity(row: Mapping[str, float | None]) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from dagster import AssetCheckResult, AssetExecutionContext, Failure, Materializ
 
 from ab_assets.artifacts.store import Artifact, Draft, Ref
 from ab_assets.datasets.selection import Selection, select_rows
-from ab_assets.errors import LeakageError
+from ab_assets.errors import CorruptArtifactError, LeakageError
 from ab_assets.splits.certificate import certify, require_certificate
 from ab_assets.splits.certified import certified_roles
 from ab_assets.splits.clusters import mmseqs_clusters
@@ -99,11 +99,15 @@ def _selected(home: HomeResource, ref: Ref) -> Selection:
 
 def _earlier(home: HomeResource, ref: Ref) -> pl.DataFrame | None:
     """Return ROLES of the split that this partition shows until now, where it was made by the same policy."""
-    shown, asked = home.home.store.current(ref), home.home.benchmark(ref.benchmark).split
-    if shown is None or not shown.is_whole():
-        return None
-    split = shown.question["parameters"]["split"]
-    return shown.table("roles") if (split["policy"], split["folds"]) == (asked.policy, asked.folds) else None
+    asked = home.home.benchmark(ref.benchmark).split
+    try:
+        shown = home.home.store.current(ref)
+        if shown is None:
+            return None
+        split = shown.question["parameters"]["split"]
+        return shown.table("roles") if (split["policy"], split["folds"]) == (asked.policy, asked.folds) else None
+    except CorruptArtifactError:
+        return None  # it is about to be replaced
 
 
 def _no_leakage(artifact: Artifact) -> AssetCheckResult:

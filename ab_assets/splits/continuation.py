@@ -5,6 +5,7 @@ New rows that resemble rows of two folds are removed; those that resemble none a
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,16 +55,18 @@ def continue_folds(
 def _joined(previous: Integers, edges: csr_array, units: Integers, home: Integers) -> Integers:
     """Place, one after the other, rows that edges and their unit tie to one fold; `home` (unit,) follows."""
     fold = previous.copy()
-    waiting = np.flatnonzero(fold == REMOVED)
-    changed = True
-    while changed:
-        changed = False
-        for row in waiting[fold[waiting] == REMOVED]:
-            near = {*fold[edges.indices[edges.indptr[row] : edges.indptr[row + 1]]].tolist(), int(home[units[row]])}
-            near.discard(REMOVED)
-            if len(near) == 1:
-                fold[row] = home[units[row]] = near.pop()
-                changed = True
+    mates: dict[int, list[int]] = {}
+    for row, unit in enumerate(units.tolist()):
+        mates.setdefault(unit, []).append(row)
+    waiting = deque(np.flatnonzero(fold == REMOVED).tolist())
+    while waiting:
+        row = waiting.popleft()
+        unit = int(units[row])
+        ends = edges.indices[edges.indptr[row] : edges.indptr[row + 1]]
+        near = {*fold[ends].tolist(), int(home[unit])} - {REMOVED}
+        if fold[row] == REMOVED and len(near) == 1:
+            fold[row] = home[unit] = near.pop()
+            waiting.extend(other for other in (*ends.tolist(), *mates[unit]) if fold[other] == REMOVED)
     return fold
 
 

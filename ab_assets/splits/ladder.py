@@ -14,7 +14,7 @@ import polars as pl
 from ab_assets.splits.folds import REMOVED, assign_folds, pack
 from ab_assets.splits.graph import row_numbers
 from ab_assets.splits.options import strata_of, units_of
-from ab_assets.splits.policies import in_canonical_order
+from ab_assets.splits.policies import groups_of, in_canonical_order
 from ab_assets.tables import ROLES, conform
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def ladder(
     """
     split = benchmark.split
     rows = in_canonical_order(_drawn(in_canonical_order(rows), nodes, MOST_ROWS[benchmark.task]))
-    certified = _certified(rows, edges, split.folds)
+    certified = _certified(rows, edges, benchmark)
     left_out: dict[str, str] = {}
     places: dict[str, Integers] = {}
     removed = float(np.mean(certified == REMOVED))
@@ -86,9 +86,10 @@ def _drawn(rows: pl.DataFrame, nodes: pl.DataFrame, most: int) -> pl.DataFrame:
     return rows.filter(cluster.is_in(chosen.implode()))
 
 
-def _certified(rows: pl.DataFrame, edges: pl.DataFrame, folds: int) -> Integers:
+def _certified(rows: pl.DataFrame, edges: pl.DataFrame, benchmark: Benchmark) -> Integers:
     left, right = row_numbers(rows, edges)
-    return assign_folds(left, right, strata=strata_of(rows), units=units_of(rows, ("entry",)), folds=folds)
+    units = units_of(rows, groups_of(benchmark))
+    return assign_folds(left, right, strata=strata_of(rows), units=units, folds=benchmark.split.folds)
 
 
 def _packed(rows: pl.DataFrame, clusters: Mapping[str, str], folds: int) -> Integers:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 TEST_FILE_FOLD = -1
 SEPARATED, GUARD_BAND = "removed_to_separate", "guard-band"
+# Policies by which rows that had a fold keep it; dates and published parts say themselves where a row belongs.
+CONTINUED = frozenset({"identity", "group", "random"})
 # A published split without a validation part gives one in five of its training rows to validation.
 VALIDATION_PARTS = 5
 
@@ -53,11 +55,20 @@ def make_split(
     what the policy needs.
 
     earlier: ROLES of the benchmark's split before its data changed. Rows of policies identity, group and random that
-    had a fold keep it, as long as that costs no more than `max_removed` and folds stay of bearable size.
+    had a fold keep it (`keep_folds`), unless that is not feasible or makes folds too uneven.
     """
-    rows, split = in_canonical_order(rows), benchmark.split
-    ties = Ties(rows, edges, _groups(benchmark))
-    earlier = earlier if split.keep_folds else None
+    rows = in_canonical_order(rows)
+    if earlier is not None and benchmark.split.keep_folds and benchmark.split.policy in CONTINUED:
+        try:
+            return _divided(rows, edges, benchmark, earlier)
+        except InfeasibleSplitError:
+            pass  # folds made anew may be feasible, or say what would be
+    return _divided(rows, edges, benchmark, None)
+
+
+def _divided(rows: pl.DataFrame, edges: pl.DataFrame, benchmark: Benchmark, earlier: pl.DataFrame | None) -> Division:
+    split = benchmark.split
+    ties = Ties(rows, edges, groups_of(benchmark))
     if split.policy == "published":
         declared, lost = _published(rows, edges, ties, benchmark)
     else:
@@ -68,8 +79,8 @@ def make_split(
     removed = conform(reasons.sort("row_id"), REMOVED)
     _require_cost(rows, edges, benchmark, cost=(lost.height + _most_guarded(declared, roles)) / max(rows.height, 1))
     _require_classes(rows, edges, roles, benchmark)
-    summary = _summary(rows, declared, roles, removed) | {"kept_their_fold": _kept(roles, earlier)}
-    return Division(roles, removed, summary)
+    kept = 0 if earlier is None else _homes(roles).join(_homes(earlier), on=["row_id", "fold"]).height
+    return Division(roles, removed, _summary(rows, declared, roles, removed) | {"kept_their_fold": kept})
 
 
 def in_canonical_order(rows: pl.DataFrame) -> pl.DataFrame:
@@ -81,7 +92,7 @@ def in_canonical_order(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(pl.Series("_key", keys)).sort("_key", "row_id").drop("_key")
 
 
-def _groups(benchmark: Benchmark) -> tuple[str, ...]:
+def groups_of(benchmark: Benchmark) -> tuple[str, ...]:
     """Return the columns whose values may not stand on both sides of an enforced split."""
     return ("entry", "subject_id") if benchmark.split.policy == "group" else ("entry",)
 
@@ -146,24 +157,20 @@ def _folds(rows: pl.DataFrame, edges: pl.DataFrame, benchmark: Benchmark, earlie
             hint="Name the column under [columns] subject_id.",
         )
     left, right = row_numbers(rows, edges if split.policy == "identity" else edges.clear())
-    strata, units = strata_of(rows), units_of(rows, () if split.policy == "random" else _groups(benchmark))
+    strata, units = strata_of(rows), units_of(rows, () if split.policy == "random" else groups_of(benchmark))
     if earlier is not None:
         had = rows.select("row_id").join(_homes(earlier), on="row_id", how="left", maintain_order="left")["fold"]
         known = had.fill_null(NO_FOLD).to_numpy()
         fold = continue_folds(known, left, right, strata=strata, units=units, folds=split.folds)
-        if fold is not None and np.mean(fold == NO_FOLD) <= split.max_removed:
-            return fold
+        if fold is None:
+            raise InfeasibleSplitError(what="earlier rows cannot keep their folds", where=f"{benchmark.name}: split")
+        return fold
     return assign_folds(left, right, strata=strata, units=units, folds=split.folds)
 
 
 def _homes(roles: pl.DataFrame) -> pl.DataFrame:
     """Return (row_id, fold) of the rows of ROLES that have a fold."""
     return roles.filter(pl.col("fold") >= 0).select("row_id", "fold").unique("row_id")
-
-
-def _kept(roles: pl.DataFrame, earlier: pl.DataFrame | None) -> int:
-    """Return how many rows are in the fold in which they were."""
-    return 0 if earlier is None else _homes(roles).join(_homes(earlier), on=["row_id", "fold"]).height
 
 
 def _by_date(rows: pl.DataFrame, benchmark: Benchmark) -> np.ndarray:
@@ -213,7 +220,7 @@ def _published(
             tests = roles.filter(pl.col("role") == "test").select("fit", "row_id")
             train = train.join(ties.of(tests), on="row_id", how="anti")
         left, right = row_numbers(train, edges)
-        units = units_of(train, _groups(benchmark))
+        units = units_of(train, groups_of(benchmark))
         fold = assign_folds(left, right, strata=strata_of(train), units=units, folds=VALIDATION_PARTS)
         chosen = train.select("row_id").filter(pl.Series(fold == 0))
         is_chosen = pl.col("row_id").is_in(chosen["row_id"].implode())

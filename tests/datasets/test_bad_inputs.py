@@ -186,13 +186,6 @@ CASES = {
         of_table(table(HEADER, *([one, vl, "", label] for one, vh, vl, label in GOOD))),
         ("sequences in column 'heavy' seem to be light chains", "exchanged"),
     ),
-    "duplicated ids": (
-        of_table(table(HEADER, *GOOD, ["a1", VH[2:], VL, "no"], ["a1", VH[2:], VL, "no"])),
-        (
-            "antibodies.csv:1, antibodies.csv:4: column 'id': 2 different antibodies have the id 'a1'",
-            "ids of their own",
-        ),
-    ),
     "latin-1": (
         of_table((CSV + f"Zürich,{VH},{VL},no\n").encode("latin-1")),
         ("antibodies.csv: line 5: this is no UTF-8 text", "after 'Z'", "Save it as UTF-8"),
@@ -643,8 +636,23 @@ CASES = {
     ),
 }
 
+DATED = (["2020", *GOOD[0]], ["2021", *GOOD[1]], ["2022", *GOOD[2]])
 USABLE = {
     "table": of_table(CSV),
+    "ids that say nothing": of_table(table(HEADER, *GOOD, ["a1", VH[2:], VL, "no"])),
+    "no date where there is no label": of_table(
+        table("date " + HEADER, *DATED, ["", "a4", VH[3:], VL, ""]),
+        columns=TABLE + '\ndate = "date"',
+        more='[split]\npolicy = "time"',
+    ),
+    "a column that is not looked at": Case(
+        toml(columns=TABLE).replace('"HL"', '"H"'),
+        {
+            "antibodies.csv": table(
+                HEADER, *([one, vh, "", label] for one, vh, _, label in GOOD), ["a4", VH[2:], VH, "no"]
+            )
+        },
+    ),
     "sabdab": of_chains(["1abc", "H", VH, "", FLAGS]),
     "airr": of_airr(
         ["s1", "IGH", "c1", "", VH, "yes"],

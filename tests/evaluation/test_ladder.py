@@ -132,3 +132,15 @@ def test_the_published_drop_of_kmer_regression_is_found(monkeypatch):
     assert highest["random"] == 1.0
     assert highest["clusters-0.7"] > 0.95
     assert highest["certified"] < 0.9
+
+
+def test_light_chains_without_a_heavy_one_are_gated_at_its_bound():
+    rows = families(seed=2).select(row_id="row_id", label="label", vl="vh")
+    rows = conform(rows, CURATED)
+    asked = benchmark().model_copy(update={"chains": "L"})
+    graph = similarity_graph(rows, asked.split.identity, cluster=mmseqs_clusters)
+    found = climb(rows, graph.nodes, graph.edges, asked, seed=1).rungs.filter(by="vl")
+    over = dict(found.select("rung", "over").iter_rows())
+    assert set(found["bound"]) == {0.9}
+    assert over["random"] > 0
+    assert over["certified"] == 0

@@ -64,6 +64,11 @@ def test_the_figure_has_every_rung_and_one_legend_entry_per_method():
     assert ladder_figure(SCORES.filter(rung="random")) is None
 
 
+def test_an_interval_that_ends_at_zero_is_drawn():
+    figure = ladder_figure(SCORES.with_columns(low=pl.lit(0.0)))
+    assert figure.data[0].error_y.arrayminus[0] == 0.74
+
+
 def test_the_report_shows_the_ladder_where_there_is_one(make_report):
     page = render_report(make_report(ladder=SCORES, rungs=SIMILAR))
     assert "Leak ladder" in page

@@ -13,11 +13,13 @@ from resources.compute import ReportingTo
 from resources.home import HomeResource
 
 
-def made(home, instance):
+def made(home, instance, *, force=False):
     """Materialize the benchmark up to its split; return that and {row_id: fold}."""
     resources = {"home": HomeResource(root=str(home.root)), "reporting": ReportingTo(silent)}
     assets = [raw_dataset, curated_dataset, similarity_graph, split]
-    assert materialize(assets, instance=instance, partition_key="growing", resources=resources).success
+    config = {"ops": {one.key.path[-1]: {"config": {"force": force}} for one in assets}}
+    done = materialize(assets, instance=instance, partition_key="growing", resources=resources, run_config=config)
+    assert done.success
     shown = home.store.require(Ref("split", "growing"))
     return shown, dict(shown.table("roles").select("row_id", "fold").unique().iter_rows())
 
@@ -36,4 +38,20 @@ def test_appended_rows_keep_earlier_folds_and_taking_them_back_gives_the_first_s
     assert {row: after[row] for row in before} == before
     assert grown.metadata["kept_their_fold"] == len(before)
     assert grown.document("certificate")["passed"]
+    assert again.digest == first.digest
+
+
+def test_a_damaged_split_is_made_again(tmp_path):
+    home = Home(tmp_path)
+    write_specificity(home.folder("growing"), count=60)
+    with DagsterInstance.ephemeral() as instance:
+        register(instance, ["growing"])
+        first, before = made(home, instance)
+        file = first.folder / "roles.parquet"
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.chmod(0o644)
+        file.write_bytes(content)
+        again, after = made(home, instance, force=True)
+    assert after == before
     assert again.digest == first.digest

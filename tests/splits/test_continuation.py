@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ab_assets.splits.continuation import continue_folds
-from ab_assets.splits.folds import REMOVED, assign_folds
+from ab_assets.splits.continuation import _joined, continue_folds
+from ab_assets.splits.folds import REMOVED, assign_folds, symmetric
 from ab_assets.splits.graph import similarity_graph
 from ab_assets.splits.policies import make_split
 from ab_assets.tables import EDGES, ROLES, conform
@@ -86,6 +86,33 @@ def test_appended_rows_leave_the_earlier_ones_where_they_were(curated, benchmark
     assert {row: places[1][row] for row in places[0]} == places[0]
     assert after.summary["kept_their_fold"] == len(places[0])
     assert len(places[1]) > len(places[0])
+
+
+def test_folds_that_lack_a_class_since_labels_were_corrected_are_made_anew(curated, benchmark_of):
+    rows, benchmark = curated(60, seed=4, spread=0), benchmark_of(max_removed=1.0)
+    before = divided(rows, benchmark)
+    of_two = before.roles.filter(pl.col("fold") == 2)["row_id"]
+    corrected = rows.with_columns(label=pl.col("label") & ~pl.col("row_id").is_in(of_two.implode()))
+    after = divided(corrected, benchmark, before.roles)
+    assert after.roles.equals(divided(corrected, benchmark).roles)
+    assert after.summary["kept_their_fold"] == 0
+
+
+def test_a_published_split_has_no_folds_to_keep(curated, benchmark_of):
+    rows = curated(60, seed=4).with_columns(part=pl.Series(["train", "validation", "test"] * 20))
+    benchmark = benchmark_of(policy="published", certificate="report")
+    before = divided(rows, benchmark)
+    assert divided(rows, benchmark, before.roles).summary["kept_their_fold"] == 0
+
+
+def test_a_long_row_of_new_antibodies_is_placed_from_either_end():
+    count = 20_000
+    previous = np.full(count, REMOVED)
+    previous[-1] = 1
+    path = np.arange(count - 1)
+    many = {"strata": np.zeros(count, np.int64), "units": np.arange(count), "folds": 3}
+    assert continue_folds(previous, path, path + 1, **many) is None  # one fold has all of them
+    assert (_joined(previous, symmetric(path, path + 1, count), np.arange(count), previous.copy()) == 1).all()
 
 
 def test_folds_are_made_anew_when_the_benchmark_says_so(curated, benchmark_of):

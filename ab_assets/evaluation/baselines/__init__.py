@@ -74,9 +74,9 @@ def baseline_predictions(
 
 
 def methods_for(rows: pl.DataFrame, benchmark: Benchmark) -> tuple[str, ...]:
-    """Return the baselines that can be fitted on CURATED `rows`: V and J genes where most rows have them."""
-    if benchmark.task == "paratope":
-        return METHODS["paratope"]
+    """Return the baselines that can be fitted on CURATED `rows`: V and J genes, of VH, where most rows have them."""
+    if benchmark.task == "paratope" or "vh" not in benchmark.chain_names:
+        return METHODS[benchmark.task]
     from ab_assets.evaluation.baselines.vj_genes import genes_are_given  # noqa: PLC0415 - scikit-learn
 
     return (*METHODS[benchmark.task], *(("vj-genes",) if genes_are_given(rows) else ()))

@@ -37,6 +37,7 @@ def test_a_gene_that_training_lacks_tells_nothing(annotated, roles_of, benchmark
 def test_genes_are_a_baseline_where_most_rows_have_them(annotated, binders, structures, benchmark_of):
     assert methods_for(annotated, benchmark_of())[-1] == "vj-genes"
     assert "vj-genes" not in methods_for(binders, benchmark_of())
+    assert "vj-genes" not in methods_for(annotated, benchmark_of(chains="L"))  # the calls are of the heavy chain
     assert "vj-genes" not in methods_for(structures, benchmark_of("paratope", "HL"))
     few = annotated.with_columns(pl.when(pl.col("row_id") < "r040").then(pl.col("v_call", "j_call")))
     assert not genes_are_given(few)
