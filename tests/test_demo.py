@@ -74,5 +74,5 @@ def test_no_leak_is_found(document):
 
 def test_the_second_demo_reuses_everything(demo):
     said = ab_assets(demo, "demo")
-    assert "prepare demo-specificity: 0 made, 6 reused" in said
+    assert "prepare demo-specificity: 0 made, 7 reused" in said
     assert "evaluate demo-paratope antiberty: 0 made, 6 reused" in said
