@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,7 +72,8 @@ def windowed_forest(items: FitItems) -> Scores:
         random_state=items.seed,
         n_jobs=items.workers,
     )
-    forest.fit(features(items.train), items.labels)
+    with warnings.catch_warnings():  # scikit-learn's threads each reset the filters, and may leave none behind
+        forest.fit(features(items.train), items.labels)
     # threads add up the trees' votes in the order in which they finish, which the last digit shows
     forest.set_params(n_jobs=1)
     validation, test = (forest.predict_proba(features(part))[:, 1] for part in (items.validation, items.test))

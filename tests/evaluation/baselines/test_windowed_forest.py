@@ -1,10 +1,12 @@
+import warnings
+
 import numpy as np
 import polars as pl
 import pytest
 
 from ab_assets.datasets import imgt
-from ab_assets.evaluation.baselines.fitting import residues_of
-from ab_assets.evaluation.baselines.windowed_forest import PROPERTIES, REACH, features, place_of
+from ab_assets.evaluation.baselines.fitting import fit_items, residues_of
+from ab_assets.evaluation.baselines.windowed_forest import PROPERTIES, REACH, features, place_of, windowed_forest
 
 WIDTH = (2 * REACH + 1) * 3 + 2
 CENTRE = slice(REACH * 3, REACH * 3 + 3)
@@ -60,3 +62,11 @@ def test_a_chain_without_positions_is_spread_over_the_same_scale(residues):
     place = features(residues)[6:18, -2]
     assert (place[0], place[-1]) == (1, 128)
     assert (np.diff(place) > 0).all()
+
+
+def test_fitting_with_threads_leaves_the_warning_filters_as_they_were(structures, roles_of, benchmark_of):
+    items = fit_items(structures, roles_of(structures), benchmark_of("paratope", "HL"), workers=4)
+    before = list(warnings.filters)
+    for _ in range(3):
+        windowed_forest(items)
+    assert warnings.filters == before
