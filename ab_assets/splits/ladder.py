@@ -32,7 +32,7 @@ RANDOM, CERTIFIED = "random", "certified"
 CLUSTERED: Mapping[str, float] = {f"clusters-{identity}": identity for identity in (0.9, 0.8, 0.7)}
 RUNGS = (RANDOM, *CLUSTERED, CERTIFIED)
 # A ladder is to be had in minutes: of more rows than this, whole clusters are drawn.
-MOST_ROWS: Mapping[Task, int] = {"antigen-specificity": 4000, "paratope": 500}
+MOST_ROWS: Mapping[Task, int] = {"antigen-specificity": 4000, "paratope": 300}
 # Every rung trains on as many rows as the poorest, so one that has less than this share of the random one's is none.
 LEAST_TRAINING = 0.5
 
