@@ -15,6 +15,8 @@ from ab_assets.evaluation.thresholds import thresholds
 from ab_assets.evaluation.units import resampling_units
 from ab_assets.progress import Progress, silent
 from ab_assets.splits.clusters import mmseqs_clusters
+from ab_assets.splits.graph import bounds_of
+from ab_assets.splits.guard import Ties
 from ab_assets.splits.identity import largest_identity
 from ab_assets.splits.ladder import CERTIFIED, ladder
 from ab_assets.tables import LADDER, RUNGS, conform
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 
     from ab_assets.benchmarks.schema import Benchmark, Identity, Task
     from ab_assets.evaluation.scores import Scored
-    from ab_assets.splits.identity import Kind
     from ab_assets.splits.ladder import Ladder
 
 METHODS: Mapping[Task, tuple[str, ...]] = {
@@ -138,34 +139,23 @@ def _measured(
     rows: pl.DataFrame, roles: pl.DataFrame, edges: pl.DataFrame, identity: Identity, *, workers: int
 ) -> pl.DataFrame:
     """Return RUNGS of one rung: the exact largest identity of any test row to its training rows, by every measure."""
-    fits = roles.partition_by("fit")
-    sides = [[part.filter(pl.col("role") == role).select("row_id") for role in ("test", "train")] for part in fits]
-    alone = identity.vl is None and rows["vh"].has_nulls()  # then VL is gated where there is no VH
-    vl = identity.vh if alone else identity.vl
-    bounds: dict[Kind, float | None] = {"vh": identity.vh, "cdrh3": identity.cdrh3, "vl": vl}
+    train, test = (roles.filter(pl.col("role") == role).select("fit", "row_id") for role in ("train", "test"))
     found = []
-    for by, bound in bounds.items():
+    for by, bound in bounds_of(rows, identity).items():
         largest = 0.0
-        for test, train in sides:
-            texts = [rows.join(side, on="row_id", how="semi")[by].drop_nulls().to_list() for side in (test, train)]
+        for fit in roles["fit"].unique():
+            sides = (part.filter(pl.col("fit") == fit) for part in (test, train))
+            texts = [rows.join(side, on="row_id", how="semi")[by].drop_nulls().to_list() for side in sides]
             largest = max(largest, largest_identity(*texts, kind=by, workers=workers))
-        near = pl.concat([_near(edges.filter(pl.col("by") == by), test, train) for test, train in sides]).n_unique()
+        near = Ties(rows, edges.filter(pl.col("by") == by), groups=()).of(train)
         found.append(
             {
                 "by": by,
                 "bound": bound,
                 "identity": largest,
-                "over": None if bound is None else near,
+                "over": None if bound is None else test.join(near, on=["fit", "row_id"], how="semi").height,
                 "tested": rows.height,
-                "trained": min(train.height for _, train in sides),
+                "trained": train.group_by("fit").len()["len"].min(),
             }
         )
     return pl.DataFrame(found, schema_overrides={"bound": pl.Float64, "over": pl.Int64})
-
-
-def _near(edges: pl.DataFrame, test: pl.DataFrame, train: pl.DataFrame) -> pl.Series:
-    """Return the test rows that EDGES tie to a training row."""
-    both = pl.concat([edges.select("left", "right"), edges.select(left="right", right="left")])
-    return both.join(test, left_on="left", right_on="row_id", how="semi").join(
-        train, left_on="right", right_on="row_id", how="semi"
-    )["left"]

@@ -131,11 +131,17 @@ def _crowding(fold: Integers, folds: int) -> float:
     return float(max(0.0, np.abs(size - mean).max() - 1) / max(mean, 1.0))
 
 
-def _imbalance(fold: Integers, strata: Integers, folds: int) -> float:
-    """Return the sum of squared differences of class sizes and fold sizes from their means."""
+def _class_sizes(fold: Integers, strata: Integers, folds: int) -> NDArray[np.float64]:
+    """Return how many rows of each class a fold has: (fold, class)."""
     kept = fold != REMOVED
     tally = np.zeros((folds, int(strata.max(initial=0)) + 1))
     np.add.at(tally, (fold[kept], strata[kept]), 1)
+    return tally
+
+
+def _imbalance(fold: Integers, strata: Integers, folds: int) -> float:
+    """Return the sum of squared differences of class sizes and fold sizes from their means."""
+    tally = _class_sizes(fold, strata, folds)
     parts: Sequence[NDArray[np.float64]] = (tally, tally.sum(axis=1, keepdims=True))
     return float(sum((((part - part.mean(axis=0)) ** 2) / np.maximum(part.mean(axis=0), 1)).sum() for part in parts))
 
@@ -150,14 +156,12 @@ def _evenest(answers: Sequence[Integers], strata: Integers, folds: int) -> Integ
 
 def _judged(fold: Integers, strata: Integers, folds: int) -> tuple[float, float]:
     """Return (rows lost, rows by which folds have too many or too few, of a class and in all)."""
-    kept = fold != REMOVED
-    tally = np.zeros((folds, int(strata.max(initial=0)) + 1))
-    np.add.at(tally, (fold[kept], strata[kept]), 1)
+    tally = _class_sizes(fold, strata, folds)
     sizes = tally.sum(axis=1, keepdims=True)
     uneven = np.abs(sizes - sizes.mean())
     crowded = np.maximum(0.0, uneven - TOLERANCE * sizes.mean()).sum()
-    leaning = np.abs(tally - sizes * tally.sum(axis=0) / max(1, kept.sum()))
-    return float(np.count_nonzero(~kept) + CROWDED * crowded), float(leaning.sum() + uneven.sum())
+    leaning = np.abs(tally - sizes * tally.sum(axis=0) / max(1, tally.sum()))
+    return float(np.count_nonzero(fold == REMOVED) + CROWDED * crowded), float(leaning.sum() + uneven.sum())
 
 
 def _cuts(

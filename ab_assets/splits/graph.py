@@ -59,18 +59,19 @@ def similarity_graph(
 def _edges(rows: pl.DataFrame, identity: Identity, workers: int) -> Iterator[pl.DataFrame]:
     """Yield EDGES of each measure that has a bound."""
     ids, alone = rows["row_id"].to_numpy(), rows["vh"].is_null().to_numpy()
-    stands_in = identity.vl is None and identity.vh is not None and bool(alone.any())
-    bounds: dict[Kind, float | None] = {
-        "vh": identity.vh,
-        "vl": identity.vh if stands_in else identity.vl,
-        "cdrh3": identity.cdrh3,
-    }
-    for by, bound in bounds.items():
+    for by, bound in bounds_of(rows, identity).items():
         if bound is not None:
             left, right, share = pairs_at_or_above(rows[by].to_list(), bound, kind=by, workers=workers)
-            keep = alone[left] | alone[right] if by == "vl" and stands_in else np.ones(len(left), dtype=bool)
+            stands_in = by == "vl" and identity.vl is None
+            keep = alone[left] | alone[right] if stands_in else np.ones(len(left), dtype=bool)
             columns = {"left": ids[left[keep]], "right": ids[right[keep]], "identity": share[keep]}
             yield conform(pl.DataFrame(columns).with_columns(by=pl.lit(by)), EDGES)
+
+
+def bounds_of(rows: pl.DataFrame, identity: Identity) -> dict[Kind, float | None]:
+    """Return measure -> bound; where VL has none, that of VH stands in for rows that have no VH."""
+    vl = identity.vh if identity.vl is None and rows["vh"].has_nulls() else identity.vl
+    return {"vh": identity.vh, "vl": vl, "cdrh3": identity.cdrh3}
 
 
 def group_links(rows: pl.DataFrame, groups: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:

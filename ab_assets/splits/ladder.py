@@ -14,7 +14,7 @@ import polars as pl
 from ab_assets.splits.folds import REMOVED, assign_folds, pack
 from ab_assets.splits.graph import row_numbers
 from ab_assets.splits.options import strata_of, units_of
-from ab_assets.splits.policies import groups_of, in_canonical_order
+from ab_assets.splits.policies import groups_of, in_canonical_order, roles_of_fit
 from ab_assets.tables import ROLES, conform
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Cluster = Callable[[pl.DataFrame, float], Mapping[str, str]]
 
 RANDOM, CERTIFIED = "random", "certified"
-# Identity of the MMseqs2 clusters that stay whole; 1 stands for no clusters at all.
+# Identity of the MMseqs2 clusters that stay whole, from the least to the most careful.
 CLUSTERED: Mapping[str, float] = {f"clusters-{identity}": identity for identity in (0.9, 0.8, 0.7)}
 RUNGS = (RANDOM, *CLUSTERED, CERTIFIED)
 # A ladder is to be had in minutes: of more rows than this, whole clusters are drawn.
@@ -107,16 +107,8 @@ def _packed(rows: pl.DataFrame, clusters: Mapping[str, str], folds: int) -> Inte
 def _roles(rows: pl.DataFrame, fold: Integers, folds: int) -> pl.DataFrame:
     """Return ROLES of all fits, rows in the order of `rows` within each."""
     home = rows.select("row_id", fold=pl.Series(fold, dtype=pl.Int64))
-    place = (pl.col("fold") - pl.col("fit")) % folds
-    role = (
-        pl.when(place == 0).then(pl.lit("test")).when(place == 1).then(pl.lit("validation")).otherwise(pl.lit("train"))
-    )
-    return pl.concat(
-        [
-            conform(home.with_columns(fit=pl.lit(fit, dtype=pl.Int64)).with_columns(role=role), ROLES)
-            for fit in range(folds)
-        ]
-    )
+    fits = [roles_of_fit(home, fit, test=fit, validation=(fit + 1) % folds) for fit in range(folds)]
+    return pl.concat(fits)
 
 
 def _fewest(roles: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:

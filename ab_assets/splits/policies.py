@@ -132,14 +132,20 @@ def _fit(home: pl.DataFrame, fit: int, benchmark: Benchmark, *, own_tests: bool)
     """Return ROLES of one fit from (row_id, fold)."""
     split = benchmark.split
     validation = fit if own_tests else (fit + 1) % split.folds
-    is_test = pl.col("fold") == (TEST_FILE_FOLD if own_tests else fit)
     is_train = pl.col("fold") > validation if split.policy == "time" else pl.lit(value=True)
+    return roles_of_fit(home, fit, test=TEST_FILE_FOLD if own_tests else fit, validation=validation, is_train=is_train)
+
+
+def roles_of_fit(
+    home: pl.DataFrame, fit: int, *, test: int, validation: int, is_train: pl.Expr | None = None
+) -> pl.DataFrame:
+    """Return ROLES of one fit from (row_id, fold): two folds are held out; of the others `is_train` says who trains."""
     role = (
-        pl.when(is_test)
+        pl.when(pl.col("fold") == test)
         .then(pl.lit("test"))
         .when(pl.col("fold") == validation)
         .then(pl.lit("validation"))
-        .when(is_train)
+        .when(pl.lit(value=True) if is_train is None else is_train)
         .then(pl.lit("train"))
     )
     return conform(home.with_columns(role=role, fit=pl.lit(fit)).drop_nulls("role"), ROLES)
