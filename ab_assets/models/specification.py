@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Family = Literal["bert", "esm"]
+Family = Literal["bert", "esm", "roberta", "roformer", "esmc"]
 Initialise = Literal["pre-trained", "random"]
 Precision = Literal["fp32", "bf16"]
 Seed = Annotated[int, Field(ge=0)]
@@ -71,18 +71,42 @@ class TwinSource(Table):
 Source = Annotated[PackageSource | HubSource | LocalSource | TwinSource, Field(discriminator="kind")]
 
 
+class Pairing(Table):
+    """How the two chains of an antibody are shown to the model when they share a pass.
+
+    `context`: "joined" for a model that was trained on pairs in one text, "separate" for one that saw single chains; a
+    recipe may ask for either. `separator`: tokens between the chains; none means those with which a text of the family
+    ends. `order`: which chain comes first.
+    """
+
+    context: Literal["separate", "joined"] = "separate"
+    separator: tuple[str, ...] = ()
+    order: Literal["HL", "LH"] = "HL"
+
+
 class RecipeTable(Table):
     """How a model is fine-tuned unless a benchmark says otherwise.
 
-    `trainable_layers`: the last k layers learn, the layers before them and the embeddings stay as they are.
+    `method`: "last-layers" trains the last `trainable_layers` layers, "full" the whole model, "lora" low-rank adapters
+    (Hu et al. 2021) in the attention of the last `trainable_layers` layers. None: 3 for last-layers, all for lora.
+    `frozen_dropout`: layers that do not learn keep their dropout in training, as they do elsewhere; they then run in
+    every epoch instead of once.
+    `pairing`: whether both chains share a pass; "as-trained" does what the model was trained with.
+    `head`: "linear", or "dense" for a hidden layer with tanh as transformers' sequence classifiers have.
     `warmup_fraction`: part of all steps in which the learning rate rises linearly; then it falls linearly to zero.
     `patience`: epochs without a better validation loss after which training stops.
     `class_weight`: "balanced" lets both classes count equally, at the price of probabilities that are too high for the
     rarer one.
+    `cpu_precision`: what a CPU multiplies in; a GPU takes the model's own precision (`needs.precision`).
     """
 
-    method: Literal["last-layers"] = "last-layers"
-    trainable_layers: Annotated[int, Field(ge=0, le=100)] = 3
+    method: Literal["last-layers", "full", "lora"] = "last-layers"
+    trainable_layers: Annotated[int, Field(ge=0, le=100)] | None = None
+    frozen_dropout: bool = False
+    lora_rank: Annotated[int, Field(ge=1, le=256)] = 8
+    lora_alpha: Annotated[float, Field(gt=0)] = 16
+    lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    pairing: Literal["as-trained", "separate", "joined"] = "as-trained"
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-4
     epochs: Annotated[int, Field(ge=1, le=1000)] = 8
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
@@ -90,18 +114,37 @@ class RecipeTable(Table):
     warmup_fraction: Annotated[float, Field(ge=0, le=1)] = 0.1
     patience: Annotated[int, Field(ge=1)] = 3
     pooling: Literal["mean", "cls"] = "mean"
+    head: Literal["linear", "dense"] = "linear"
     class_weight: Literal["balanced", "none"] = "none"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     max_gradient_norm: Annotated[float, Field(gt=0)] = 1.0
+    cpu_precision: Precision = "fp32"
+
+    @model_validator(mode="after")
+    def _full_has_no_last_layers(self) -> Self:
+        if self.method == "full" and self.trainable_layers is not None:
+            msg = "trainable_layers says which layers learn, method = \"full\" trains all of them: leave one out"
+            raise ValueError(msg)
+        return self
+
+    def learning_layers(self, layer_count: int) -> int:
+        """Return how many of a model's last layers learn or carry adapters."""
+        default = 3 if self.method == "last-layers" else layer_count
+        return min(layer_count, default if self.trainable_layers is None else self.trainable_layers)
 
 
 class Needs(Table):
-    """What a run of the model asks of a machine. `precision` is that of a GPU; a CPU always computes in fp32."""
+    """What a run of the model asks of a machine. `precision` is that of a GPU; see a recipe's `cpu_precision`.
+
+    `memory_gib`: main memory. `zero_stage`: how DeepSpeed shares optimiser (1), gradients (2) and weights (3) between
+    several GPUs; "auto" takes the cheapest that fits.
+    """
 
     gpus: Annotated[int, Field(ge=0, le=64)] = 1
     memory_gib: Annotated[float, Field(gt=0)] = 8
     shm_gib: Annotated[float, Field(ge=0)] = 1
     precision: Precision = "bf16"
+    zero_stage: Literal["auto", 0, 1, 2, 3] = "auto"
 
 
 class ModelSpec(Table):
@@ -115,7 +158,7 @@ class ModelSpec(Table):
     licence: str
     citation: str = ""
     max_length: Annotated[int, Field(ge=1)]
-    pairing: Literal["separate"] = "separate"
+    pairing: Pairing = Pairing()
     recipe: RecipeTable = RecipeTable()
     needs: Needs = Needs()
 
@@ -130,6 +173,6 @@ class ModelSpec(Table):
         return {
             "family": self.family,
             "max_length": self.max_length,
-            "pairing": self.pairing,
+            "pairing": self.pairing.model_dump(mode="json"),
             "source": source,
         }

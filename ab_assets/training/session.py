@@ -84,7 +84,7 @@ class ModelSession:
         self.spec = spec
         self._device = device
         self._progress = progress
-        self._trainable_layers = spec.recipe.trainable_layers if trainable_layers is None else trainable_layers
+        self._trainable_layers = trainable_layers
         self._encoder: Encoder | None = None
         self._trunks: dict[int, FrozenTrunk] = {}
         self._embeddings: dict[str, NDArray[np.float32]] = {}
@@ -225,7 +225,7 @@ class ModelSession:
         from ab_assets.training.trunk import FrozenTrunk  # noqa: PLC0415 - torch
 
         layers = self._trainable_layers if trainable_layers is None else trainable_layers
-        split = max(0, self.encoder.layer_count - layers)
+        split = max(0, self.encoder.layer_count - (3 if layers is None else layers))
         if split not in self._trunks:
             self._trunks[split] = FrozenTrunk(self.encoder, split, progress=self._progress)
         return self._trunks[split]
