@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from ab_assets.training.data import UNKNOWN_LABEL
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -84,13 +86,13 @@ def fit_linear_probe(
 
 
 def labelled_items(
-    features: Iterable[tuple[Example, NDArray[np.float32]]], *, limit: int, seed: int
+    features: Iterable[tuple[Example, Sequence[NDArray[np.float32]]]], *, limit: int, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return (item, feature) and (item,) labels of all examples, or of `limit` items that `seed` draws from them.
 
     An item is an antibody, or for paratopes a residue that the model saw.
     """
-    parts = [(states, example.labels[: len(states)]) for example, states in features if example.labels is not None]
+    parts = [part for example, states in features for part in _labelled(example, states)]
     total = sum(len(labels) for _, labels in parts)
     chosen = np.ones(total, dtype=bool)
     if total > limit:
@@ -101,6 +103,17 @@ def labelled_items(
         np.concatenate([states[keep] for (states, _), keep in zip(parts, kept, strict=True)]),
         np.concatenate([labels[keep] for (_, labels), keep in zip(parts, kept, strict=True)]),
     )
+
+
+def _labelled(
+    example: Example, states: Sequence[NDArray[np.float32]]
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+    if example.labels is None:
+        return
+    lengths = [len(chain) for chain in example.texts[0]] if example.scored else [1]
+    for chain, labels in zip(states, np.split(example.labels, np.cumsum(lengths)[:-1]), strict=True):
+        known = labels[: len(chain)] != UNKNOWN_LABEL
+        yield chain[known], labels[: len(chain)][known] == 1
 
 
 def _class_weights(labels: NDArray[np.bool_], *, balanced: bool) -> tuple[float, float]:

@@ -12,7 +12,7 @@ def separable(count, seed, features=6):
 
 
 def example(labels, sequence="AAAA"):
-    return Example("r", "vh", (sequence,), None if labels is None else np.array(labels, dtype=bool))
+    return Example("r", ((sequence,),), ("vh",), None if labels is None else np.array(labels, dtype=np.int8))
 
 
 @pytest.mark.parametrize(("count", "features", "accuracy"), [(30, 40, 0.6), (200, 6, 0.9)])
@@ -57,14 +57,14 @@ def test_a_probe_survives_storage():
 def test_only_seen_residues_of_labelled_chains_are_items():
     states = np.arange(6, dtype=np.float32).reshape(3, 2)
     seen, labels = labelled_items(
-        [(example([True, False, True, True]), states), (example(None), states)], limit=10, seed=0
+        [(example([True, False, True, True]), [states]), (example(None), [states])], limit=10, seed=0
     )
     assert labels.tolist() == [True, False, True]
     assert seen.tolist() == states.tolist()
 
 
 def test_a_sample_keeps_state_and_label_together_and_follows_the_seed():
-    parts = [(example([i % 2 == 0] * 4), np.full((4, 1), i, dtype=np.float32)) for i in range(10)]
+    parts = [(example([i % 2 == 0] * 4), [np.full((4, 1), i, dtype=np.float32)]) for i in range(10)]
     states, labels = labelled_items(parts, limit=12, seed=1)
     assert states.shape == (12, 1)
     assert labels.tolist() == (states[:, 0] % 2 == 0).tolist()
