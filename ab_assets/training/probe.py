@@ -1,9 +1,12 @@
-"""The frozen probe: a regularised logistic regression on states of the pre-trained model, nothing of which learns."""
+"""The linear frozen probe: a regularised logistic regression on states of the pre-trained model, which learns nothing.
+
+Beside it, what every frozen probe shares: its items, how features are standardised, what the classes weigh.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
@@ -23,6 +26,14 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 RESIDUE_LIMIT = 40_000
 
 _ITERATIONS = 1000
+_SCORED_TOGETHER = 1024
+
+
+class Probe(Protocol):
+    """What scores states of a frozen model."""
+
+    def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the probability of the positive class: (item, feature) -> (item,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +49,7 @@ class LinearProbe:
 
     def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the probability of the positive class: (item, feature) -> (item,)."""
-        return _sigmoid((features - self.mean) / self.scale @ self.coefficients + self.intercept)
+        return sigmoid((features - self.mean) / self.scale @ self.coefficients + self.intercept)
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """Return what predictions need, by name."""
@@ -65,10 +76,8 @@ def fit_linear_probe(
     """
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - a second to import
 
-    mean = features.mean(axis=0, dtype=np.float64)
-    deviation = features.std(axis=0, dtype=np.float64)
-    scale = np.where(deviation > 0, deviation, 1.0)
-    weight = _class_weights(labels, balanced=balanced)
+    mean, scale = standardisation(features)
+    weight = class_weights(labels, balanced=balanced)
     x, x_validation = (features - mean) / scale, (validation_features - mean) / scale
     # the exact second-order solver is the faster one until the square of the features outweighs the rows
     solver = "newton-cholesky" if len(x) > x.shape[1] else "lbfgs"
@@ -78,7 +87,7 @@ def fit_linear_probe(
             C=strength, solver=solver, max_iter=_ITERATIONS, class_weight=dict(enumerate(weight))
         ).fit(x, labels)
         coefficients, intercept = model.coef_[0].astype(np.float64), float(model.intercept_[0])
-        loss = _log_loss(x_validation @ coefficients + intercept, validation_labels, weight)
+        loss = log_loss(x_validation @ coefficients + intercept, validation_labels, weight)
         if best is None or loss < best.validation_loss:
             best = LinearProbe(mean, scale, coefficients, intercept, strength, loss)
     assert best is not None  # noqa: S101 - STRENGTHS is not empty
@@ -116,17 +125,50 @@ def _labelled(
         yield chain[known], labels[: len(chain)][known] == 1
 
 
-def _class_weights(labels: NDArray[np.bool_], *, balanced: bool) -> tuple[float, float]:
+def probabilities_of(
+    probe: Probe, features: Iterable[tuple[Example, Sequence[NDArray[np.float32]]]]
+) -> Iterator[tuple[Example, list[NDArray[np.float64]]]]:
+    """Yield each example with its probabilities, [(item,)] as its features; many at once, as one costs nearly as much."""
+    waiting: list[tuple[Example, Sequence[NDArray[np.float32]]]] = []
+    items = 0
+    for example, states in features:
+        waiting.append((example, states))
+        items += sum(map(len, states))
+        if items >= _SCORED_TOGETHER:
+            yield from _scored(probe, waiting)
+            waiting, items = [], 0
+    if waiting:
+        yield from _scored(probe, waiting)
+
+
+def standardisation(features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and standard deviation of each feature: (item, feature) -> (feature,); 1 where it is constant."""
+    deviation = features.std(axis=0, dtype=np.float64)
+    return features.mean(axis=0, dtype=np.float64), np.where(deviation > 0, deviation, 1.0)
+
+
+def class_weights(labels: NDArray[np.bool_], *, balanced: bool) -> tuple[float, float]:
+    """Return what a negative and a positive item weigh; `balanced`: both classes weigh the same together."""
     if not balanced:
         return 1.0, 1.0
     positives = int(labels.sum())
     return len(labels) / (2 * (len(labels) - positives)), len(labels) / (2 * positives)
 
 
-def _log_loss(logits: NDArray[np.float64], labels: NDArray[np.bool_], weight: tuple[float, float]) -> float:
+def log_loss(logits: NDArray[np.float64], labels: NDArray[np.bool_], weight: tuple[float, float]) -> float:
+    """Return the mean log loss, each item times the weight of its class."""
     loss = np.logaddexp(0, np.where(labels, -logits, logits))
     return float((loss * np.where(labels, weight[1], weight[0])).mean())
 
 
-def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the probabilities that belong to `logits`."""
     return np.exp(-np.logaddexp(0, -logits))
+
+
+def _scored(
+    probe: Probe, pairs: list[tuple[Example, Sequence[NDArray[np.float32]]]]
+) -> Iterator[tuple[Example, list[NDArray[np.float64]]]]:
+    parts = [part for _, states in pairs for part in states]
+    scores = iter(np.split(probe.probabilities(np.concatenate(parts)), np.cumsum([len(part) for part in parts])[:-1]))
+    yield from ((example, [next(scores) for _ in states]) for example, states in pairs)

@@ -16,7 +16,7 @@ from ab_assets.artifacts.store import Ref
 from ab_assets.datasets.selection import select_rows
 from ab_assets.training.data import FitData, chosen_antibodies, count_labels, texts_of
 from ab_assets.training.predictions import as_predictions
-from ab_assets.training.session import ModelSession
+from ab_assets.training.session import ModelSession, ProbeKind
 from ab_assets.training.snapshots import Snapshots
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 Arm = Literal["true", "shuffled"]
 CHECKPOINTS: Mapping[Arm, str] = {"true": "fine_tuned_checkpoint", "shuffled": "shuffled_label_checkpoint"}
 _SUFFIX: Mapping[Arm, str] = {"true": "", "shuffled": "-shuffled"}
+PROBES: Mapping[ProbeKind, str] = {"linear": "frozen-probe", "svm": "frozen-svm"}
 _ITEM_SEPARATOR = "/"  # between the chains of a text, where a text is named by one string
 # Antibodies or residues that the probes of all shuffles of a fit learn from, at most: some ten seconds.
 PROBED_ITEMS = 20_000
@@ -197,7 +198,8 @@ class ModelProducts:
                     self._scored(self.session.predict_fit(folder, self._tested(fit)), arm, "fine-tuned", fit, seed)
                 )
                 if arm == "true":
-                    parts.append(self._probed(self._fit_data(arm, fit), arm, seed, draft))
+                    data = self._fit_data(arm, fit)
+                    parts += [self._probed(kind, data, arm, seed, draft) for kind in PROBES]
         for fit in sorted(self.roles["fit"].unique()):
             parts += self._probed_shuffles(fit, draft)
         table = pl.concat(parts).sort("method", "fit", "seed", "role", "row_id", "chain", "residue")
@@ -208,21 +210,25 @@ class ModelProducts:
             "unseen_residues": table["score"].null_count(),
         }
 
-    def _probed(self, data: FitData, arm: Arm, seed: int, draft: Draft) -> pl.DataFrame:
-        folder = draft.folder / "probes" / f"{fit_folder(data.fit, seed)}{_SUFFIX[arm]}"
+    def _probed(self, kind: ProbeKind, data: FitData, arm: Arm, seed: int, draft: Draft) -> pl.DataFrame:
+        folder = draft.folder / "probes" / kind / f"{fit_folder(data.fit, seed)}{_SUFFIX[arm]}"
         folder.mkdir(parents=True)
-        self.session.fit_probe(data, seed, folder)
+        self.session.fit_probe(data, seed, folder, kind=kind)
         scored = self.session.predict_probe(folder, self._tested(data.fit))
-        return self._scored(scored, arm, "frozen-probe", data.fit, seed)
+        return self._scored(scored, arm, PROBES[kind], data.fit, seed)
 
     def _probed_shuffles(self, fit: int, draft: Draft) -> list[pl.DataFrame]:
-        """Return what probes of as many shuffles as there is time for predict: shuffle k under the first seed + k."""
+        """Return what probes of as many shuffles as there is time for predict: shuffle k under the first seed + k.
+
+        A support-vector probe takes too long for more than the first.
+        """
         first = self._fit_data("shuffled", fit)
         affordable = max(1, PROBED_ITEMS // count_labels(first.train)[1])
         shuffles = range(1, min(affordable, self.shuffled_labels["shuffle"].n_unique()))
         every = [first, *(self._fit_data("shuffled", fit, shuffle) for shuffle in shuffles)]
         seed = self.benchmark.split.seeds[0]
-        return [self._probed(data, "shuffled", seed + shuffle, draft) for shuffle, data in enumerate(every)]
+        linear = [self._probed("linear", data, "shuffled", seed + shuffle, draft) for shuffle, data in enumerate(every)]
+        return [*linear, self._probed("svm", first, "shuffled", seed, draft)]
 
     def _attention(self, draft: Draft) -> None:
         fit, seed = self.fits[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -23,8 +23,9 @@ from ab_assets.training.checkpoint import (
 )
 from ab_assets.training.data import count_labels, examples_of, residue_count, unique_texts
 from ab_assets.training.predictions import scored_table
-from ab_assets.training.probe import RESIDUE_LIMIT, LinearProbe, fit_linear_probe, labelled_items
+from ab_assets.training.probe import RESIDUE_LIMIT, LinearProbe, fit_linear_probe, labelled_items, probabilities_of
 from ab_assets.training.recipe import Recipe
+from ab_assets.training.svm_probe import SupportVectorProbe, fit_svm_probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from ab_assets.training.loop import History
     from ab_assets.training.snapshots import Snapshots
     from ab_assets.training.trunk import FrozenTrunk
+
+
+ProbeKind = Literal["linear", "svm"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +193,7 @@ class ModelSession:
         logits = predict_logits(model, examples, trunk)
         return scored_table(rows, ((example, [one.double().sigmoid().numpy() for one in parts]) for example, parts in logits))
 
-    def fit_probe(self, data: FitData, seed: int, directory: Path) -> ProbeSummary:
+    def fit_probe(self, data: FitData, seed: int, directory: Path, *, kind: ProbeKind = "linear") -> ProbeSummary:
         """Fit the frozen probe on `data` and write probe.safetensors and probe.json into `directory`.
 
         `seed` decides which residues are used where a paratope set has more than the probe takes.
@@ -199,17 +203,24 @@ class ModelSession:
         started = time.perf_counter()
         train = labelled_items(self._features(data.train), limit=RESIDUE_LIMIT, seed=seed)
         validation = labelled_items(self._features(data.validation), limit=RESIDUE_LIMIT, seed=seed)
-        probe = fit_linear_probe(*train, *validation, balanced=self.recipe.class_weight == "balanced")
+        balanced = self.recipe.class_weight == "balanced"
+        probe: LinearProbe | SupportVectorProbe
+        if kind == "svm":
+            probe = fit_svm_probe(*train, *validation, balanced=balanced, seed=seed)
+            used = probe.train_items
+        else:
+            probe = fit_linear_probe(*train, *validation, balanced=balanced)
+            used = len(train[1])
         write_tensors(
             directory / PROBE_WEIGHTS, {name: torch.from_numpy(array) for name, array in probe.arrays().items()}
         )
         record = self._record(data, seed)
-        outcome = {"strength": probe.strength, "validation_loss": probe.validation_loss, "train_items": len(train[1])}
-        write_record(directory / PROBE_RECORD, record | outcome)
+        outcome = {"strength": probe.strength, "validation_loss": probe.validation_loss, "train_items": used}
+        write_record(directory / PROBE_RECORD, record | outcome | {"kind": kind})
         return ProbeSummary(
             strength=probe.strength,
             validation_loss=probe.validation_loss,
-            train_items=len(train[1]),
+            train_items=used,
             truncated_residues=record["truncated_residues"],
             seconds=time.perf_counter() - started,
         )
@@ -220,9 +231,9 @@ class ModelSession:
 
         record = read_record(directory / PROBE_RECORD, self.spec)
         stored = read_weights(directory / PROBE_WEIGHTS)
-        probe = LinearProbe.of_arrays({name: tensor.numpy() for name, tensor in stored.items()})
-        features = self._features(_examples(rows, record))
-        return scored_table(rows, ((example, [probe.probabilities(x) for x in parts]) for example, parts in features))
+        kind = SupportVectorProbe if record["kind"] == "svm" else LinearProbe
+        probe = kind.of_arrays({name: tensor.numpy() for name, tensor in stored.items()})
+        return scored_table(rows, probabilities_of(probe, self._features(_examples(rows, record))))
 
     def attention(
         self, rows: pl.DataFrame, *, chain_names: Sequence[str], directory: Path | None = None

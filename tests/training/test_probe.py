@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from ab_assets.training import probe as probes
 from ab_assets.training.data import Example
-from ab_assets.training.probe import STRENGTHS, LinearProbe, fit_linear_probe, labelled_items
+from ab_assets.training.probe import STRENGTHS, LinearProbe, fit_linear_probe, labelled_items, probabilities_of
 
 
 def separable(count, seed, features=6):
@@ -70,3 +71,16 @@ def test_a_sample_keeps_state_and_label_together_and_follows_the_seed():
     assert labels.tolist() == (states[:, 0] % 2 == 0).tolist()
     np.testing.assert_array_equal(states, labelled_items(parts, limit=12, seed=1)[0])
     assert states.tolist() != labelled_items(parts, limit=12, seed=2)[0].tolist()
+
+
+@pytest.mark.parametrize("together", [1, 5, 1000])
+def test_examples_scored_together_get_their_own_scores(monkeypatch, together):
+    monkeypatch.setattr(probes, "_SCORED_TOGETHER", together)
+    x, y = separable(50, 0)
+    probe = fit_linear_probe(x, y, x, y, balanced=False)
+    pairs = [(example([True]), part) for part in np.split(x, [1, 2, 6, 6, 30])]
+    scored = list(probabilities_of(probe, iter(pairs)))
+    assert [one for one, _ in scored] == [one for one, _ in pairs]
+    for (_, states), (_, scores) in zip(pairs, scored, strict=True):
+        np.testing.assert_allclose(scores, probe.probabilities(states), rtol=1e-12)
+    assert list(probabilities_of(probe, [])) == []
