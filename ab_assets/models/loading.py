@@ -12,6 +12,7 @@ import torch
 from ab_assets.errors import BadInputError, CorruptArtifactError, UnreadableFileError
 from ab_assets.models.availability import obtain_files
 from ab_assets.models.encoders import Encoder
+from ab_assets.models.esmc import transformers_config, transformers_weights
 from ab_assets.models.families import FAMILIES, classes, position_limit
 from ab_assets.models.specification import TwinSource
 from ab_assets.models.tokenization import ResidueTokenizer, read_vocabulary, vocabulary_of
@@ -58,6 +59,7 @@ def load_encoder(spec: ModelSpec, *, device: str = "cpu", dtype: torch.dtype = t
             model = random_model(spec.family, config, seed=source.seed)
         else:
             weights = {name: tensor for file in files.shards for name, tensor in read_weights(file).items()}
+            weights = transformers_weights(weights) if spec.family == "esmc" else weights
             model = _filled_model(spec.family, config, weights, dtype=dtype, file=files.weights[0])
     for weight in model.parameters():  # buffers keep theirs: rounded rotary angles would be other angles
         weight.data = weight.data.to(dtype=dtype)
@@ -122,6 +124,7 @@ def _read_config(file: Path, spec: ModelSpec) -> dict[str, Any]:
             expected=spec.family,
             hint=f"Known families: {', '.join(FAMILIES)}.",
         )
+    config = transformers_config(config) if spec.family == "esmc" else config
     return {key: value for key, value in config.items() if key not in {*_ABOUT_THE_FILE, _REMOTE_CODE}}
 
 
