@@ -174,10 +174,11 @@ class Encoder:
         device: torch.device = next(iter(self.model.parameters())).device
         return device
 
-    def autocast(self, *, cpu: Precision = "fp32") -> AbstractContextManager[object]:
-        """Return the context in which the model runs: its own precision on a GPU, `cpu` on a CPU."""
-        precision = self.precision if self.device.type == "cuda" else cpu
-        return torch.autocast(self.device.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return the context in which the model runs: `precision`."""
+        if self.precision == "bf16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
 
     def embed(self, ids: Tensor, mask: Tensor | None) -> Tensor:
         """Return the states before the first layer: (batch, token) ids and mask -> (batch, token, feature)."""

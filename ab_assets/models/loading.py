@@ -37,7 +37,7 @@ _REMOTE_CODE = "auto_map"
 
 
 def load_encoder(spec: ModelSpec, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Encoder:
-    """Return the model of `spec` on `device` with weights in `dtype`, ready to run.
+    """Return the model of `spec` on `device` with weights in `dtype`, ready to run; on a CPU it computes in fp32.
 
     Raises UnavailableError when its files cannot be had, CorruptArtifactError when they are not what the revision
     names or lack part of the encoder, UnreadableFileError when one cannot be read, BadInputError when the catalogue
@@ -69,7 +69,7 @@ def load_encoder(spec: ModelSpec, *, device: str = "cpu", dtype: torch.dtype = t
         tokenizer,
         family=spec.family,
         max_length=spec.max_length,
-        precision=spec.needs.precision,
+        precision=spec.needs.precision if model.device.type == "cuda" else "fp32",
         pairing=spec.pairing,
     )
 

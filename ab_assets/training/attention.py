@@ -36,7 +36,9 @@ def attention_table(
     residues of both attend.
     """
     examples = examples_of(rows, task="paratope", chain_names=tuple(chain_names), joined=joined)
-    positions = {(row["row_id"], chain): row[f"{chain}_positions"] for row in rows.iter_rows(named=True) for chain in chain_names}
+    positions = {
+        (row["row_id"], chain): row[f"{chain}_positions"] for row in rows.iter_rows(named=True) for chain in chain_names
+    }
     received = received_attention(encoder, tops, unique_texts(examples), trunk=trunk)
     parts: list[pl.DataFrame] = []
     counted: set[tuple[str, Text]] = set()

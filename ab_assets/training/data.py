@@ -108,9 +108,7 @@ class FitData:
         return unique_texts((*self.train, *self.validation))
 
 
-def examples_of(
-    rows: pl.DataFrame, *, task: Task, chain_names: tuple[str, ...], joined: bool = False
-) -> list[Example]:
+def examples_of(rows: pl.DataFrame, *, task: Task, chain_names: tuple[str, ...], joined: bool = False) -> list[Example]:
     """Return what a model scores for CURATED `rows`, sorted by row_id, then chain; chains a row lacks are left out.
 
     An antibody that lacks a chain of the benchmark is left out where the antibody itself is scored.

@@ -29,9 +29,7 @@ SCORED = pl.Schema(
 )
 
 
-def scored_table(
-    rows: pl.DataFrame, scores: Iterable[tuple[Example, Sequence[NDArray[np.float64]]]]
-) -> pl.DataFrame:
+def scored_table(rows: pl.DataFrame, scores: Iterable[tuple[Example, Sequence[NDArray[np.float64]]]]) -> pl.DataFrame:
     """Return the SCORED table, sorted by row, chain and residue.
 
     `rows`: CURATED, for positions and true labels. `scores`: per example the probability of the positive class,

@@ -142,9 +142,7 @@ class ModelSession:
         """Take embeddings that an earlier session of the same model made, so that they are not computed again."""
         self._embeddings.update(embeddings)
 
-    def fit(
-        self, data: FitData, seed: int, directory: Path, *, snapshots: Snapshots | None = None
-    ) -> FitSummary:
+    def fit(self, data: FitData, seed: int, directory: Path, *, snapshots: Snapshots | None = None) -> FitSummary:
         """Fine-tune on `data` and write weights, fit.json and a model card into `directory`.
 
         `seed` decides head, dropout and order of batches. With `snapshots` an interrupted fit goes on where it was.
@@ -191,7 +189,9 @@ class ModelSession:
         trunk = self._trunk(recipe)
         trunk.ensure(unique_texts(examples))
         logits = predict_logits(model, examples, trunk)
-        return scored_table(rows, ((example, [one.double().sigmoid().numpy() for one in parts]) for example, parts in logits))
+        return scored_table(
+            rows, ((example, [one.double().sigmoid().numpy() for one in parts]) for example, parts in logits)
+        )
 
     def fit_probe(self, data: FitData, seed: int, directory: Path, *, kind: ProbeKind = "linear") -> ProbeSummary:
         """Fit the frozen probe on `data` and write probe.safetensors and probe.json into `directory`.

@@ -94,7 +94,7 @@ class FrozenTrunk:
     def tokenized(self, text: Text) -> TokenizedText:
         """Return the tokens of `text` and where its chains are among them."""
         if text not in self._tokenized:
-            self._tokenized[text] = self.encoder.tokenizer.encode(text, self.encoder.max_length, self.encoder.pairing)
+            self._tokenized[text] = self._encoded(text)
         return self._tokenized[text]
 
     def ensure(self, texts: Iterable[Text]) -> None:
@@ -170,6 +170,15 @@ class FrozenTrunk:
         """Return `texts` from short to long in batches that fit the device's token budget."""
         lengths = [self.length([text]) for text in texts]
         return [[texts[i] for i in batch] for batch in inference_batches(lengths, token_budget(self.encoder))]
+
+    def _encoded(self, text: Text) -> TokenizedText:
+        encoder = self.encoder
+        encoded = encoder.tokenizer.encode(text, encoder.max_length, encoder.pairing)
+        excess = len(encoded.ids) - encoder.max_length - _ENDS
+        if encoder.pairing.context == "joined" or excess <= 0:
+            return encoded
+        # a model of single chains has no room for what separates two
+        return encoder.tokenizer.encode(text, encoder.max_length - excess, encoder.pairing)
 
     def _kept(self, text: Text) -> Tensor:
         states = self._store.get(text)

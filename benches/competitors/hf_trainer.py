@@ -65,9 +65,7 @@ def collate(rows: list[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]:
     width = max(len(row["input_ids"]) for row in rows)
     return {
         "input_ids": torch.tensor([r["input_ids"] + [pad] * (width - len(r["input_ids"])) for r in rows]),
-        "attention_mask": torch.tensor(
-            [r["attention_mask"] + [0] * (width - len(r["attention_mask"])) for r in rows]
-        ),
+        "attention_mask": torch.tensor([r["attention_mask"] + [0] * (width - len(r["attention_mask"])) for r in rows]),
         "labels": torch.tensor([r["labels"] for r in rows]),
     }
 

@@ -78,9 +78,11 @@ def test_examples_scored_together_get_their_own_scores(monkeypatch, together):
     monkeypatch.setattr(probes, "_SCORED_TOGETHER", together)
     x, y = separable(50, 0)
     probe = fit_linear_probe(x, y, x, y, balanced=False)
-    pairs = [(example([True]), part) for part in np.split(x, [1, 2, 6, 6, 30])]
+    parts = np.split(x, [1, 2, 6, 6, 30])
+    pairs = [(example([True]), [part]) for part in parts[:3]] + [(example([True]), parts[3:])]
     scored = list(probabilities_of(probe, iter(pairs)))
     assert [one for one, _ in scored] == [one for one, _ in pairs]
     for (_, states), (_, scores) in zip(pairs, scored, strict=True):
-        np.testing.assert_allclose(scores, probe.probabilities(states), rtol=1e-12)
+        for one, part in zip(scores, states, strict=True):
+            np.testing.assert_allclose(one, probe.probabilities(part), rtol=1e-12)
     assert list(probabilities_of(probe, [])) == []
