@@ -237,6 +237,20 @@ def test_the_first_token_alone_is_computed_for_every_family_that_promises_it(enc
         assert set(seen) == {ids.shape[1]}
 
 
+@pytest.mark.parametrize("how", ["autocast", "weights"])
+def test_bf16_gives_the_first_token_alone_as_in_the_full_result(subject, how):
+    half = how == "weights"
+    encoder = load_encoder(subject.spec, dtype=torch.bfloat16) if half else subject.encoder
+    ids, mask = padded(encoder, TEXTS)
+    stack = encoder.stack(0, encoder.layer_count)
+    with torch.inference_mode(), encoder.autocast(cpu="fp32" if half else "bf16"):
+        hidden = encoder.embed(ids, mask)
+        full, alone = stack(hidden, mask)[:, :1], stack(hidden, mask, first_only=True)
+    assert alone.dtype == full.dtype
+    similar = torch.nn.functional.cosine_similarity(full.float(), alone.float(), dim=-1)
+    assert similar.min() > 0.999
+
+
 def test_recorded_attention_is_complete_and_changes_no_state(encoder):
     ids, mask = padded(encoder, TEXTS)
     stack = encoder.stack(0, encoder.layer_count)
