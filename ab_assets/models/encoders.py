@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ab_assets.models.families import FAMILIES, part
-from ab_assets.models.layers import attention_mask, first_token, positions_of
+from ab_assets.models.layers import FusedIntermediate, attention_mask, first_token, positions_of
 from ab_assets.models.specification import Pairing
 
 if TYPE_CHECKING:
@@ -157,6 +157,9 @@ class Encoder:
         self.precision = precision
         self.pairing = pairing or Pairing()
         self._embeddings = Embeddings(model, family)
+        if family == "esm":
+            for layer in part(model, FAMILIES[family].layers):
+                layer.intermediate = FusedIntermediate(layer.intermediate)
 
     @property
     def layer_count(self) -> int:

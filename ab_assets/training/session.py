@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     import polars as pl
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from ab_assets.benchmarks.schema import Task
     from ab_assets.models.encoders import Encoder
@@ -154,7 +155,7 @@ class ModelSession:
         recipe = self.recipe
         trunk = self._trunk(recipe)
         trunk.ensure(data.texts())
-        model = self._new_model(recipe, data.task, _pooled_states(data, recipe), seed=seed)
+        model = self.untrained(data, seed=seed)
         history = fine_tune(model, data, trunk, recipe, seed=seed, progress=self._progress, snapshots=snapshots)
         weights = model.trainable_weights()
         write_tensors(directory / FIT_WEIGHTS, weights)
@@ -172,6 +173,18 @@ class ModelSession:
             truncated_residues=record["truncated_residues"],
             seconds=time.perf_counter() - started,
         )
+
+    def untrained(self, data: FitData, *, seed: int) -> TunedModel:
+        """Return what a fit on `data` with `seed` starts from."""
+        return self._new_model(self.recipe, data.task, _pooled_states(data, self.recipe), seed=seed)
+
+    def logits(self, model: TunedModel, examples: Sequence[Example]) -> Iterator[tuple[Example, tuple[Tensor, ...]]]:
+        """Yield each example with what `model`, of this session's recipe, makes of it; see `predict_logits`."""
+        from ab_assets.training.loop import predict_logits  # noqa: PLC0415 - torch
+
+        trunk = self._trunk(self.recipe)
+        trunk.ensure(unique_texts(examples))
+        yield from predict_logits(model, examples, trunk)
 
     def predict_fit(self, directory: Path, rows: pl.DataFrame) -> pl.DataFrame:
         """Return SCORED for CURATED `rows` (labelled or not) from the fit in `directory`; their order does not matter.
