@@ -16,7 +16,7 @@ CONFIG = "config.json"
 VOCABULARIES = ("vocab.txt", "vocab.json", "tokenizer.json")
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 INDEX = ".index.json"  # after the name of weights that come in shards
-PINS = "pins.toml"
+PINS = "pins.toml"  # in the user's models folder: name = "revision" for models that say none
 _BYTES_PER_PARAMETER = 4  # every model of the catalogue is published in float32
 _SAFETENSORS = ["model.safetensors", f"model.safetensors{INDEX}", "model-*-of-*.safetensors"]
 _PICKLES = ["pytorch_model.bin", f"pytorch_model.bin{INDEX}", "pytorch_model-*-of-*.bin"]

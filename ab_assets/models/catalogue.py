@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from ab_assets.errors import BadInputError, UnknownNameError, UnreadableFileError
 from ab_assets.keys import is_key, require_key
+from ab_assets.models.availability import PINS
 from ab_assets.models.specification import (
     HubSource,
     LocalSource,
@@ -26,7 +27,6 @@ from ab_assets.models.specification import (
 __all__ = ["ModelSpec", "get_model", "load_catalogue", "read_model_file"]
 
 BUILT_IN = Path(__file__).with_name("catalogue.toml")
-PINS = "pins.toml"  # in the user's directory: name = "revision" for models that say none
 
 _TABLES: dict[tuple[str, ...], type[Table]] = {
     (): ModelSpec,
