@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ab_assets.models.attention import use_fused_attention
 from ab_assets.models.families import FAMILIES, part
 from ab_assets.models.layers import FusedIntermediate, attention_mask, first_token, positions_of
 from ab_assets.models.specification import Pairing
@@ -157,6 +158,7 @@ class Encoder:
         self.precision = precision
         self.pairing = pairing or Pairing()
         self._embeddings = Embeddings(model, family)
+        use_fused_attention(model.config)
         if family == "esm":
             for layer in part(model, FAMILIES[family].layers):
                 layer.intermediate = FusedIntermediate(layer.intermediate)

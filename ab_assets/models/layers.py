@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ab_assets.models.attention import attend
 from ab_assets.models.families import part
 
 if TYPE_CHECKING:
@@ -99,9 +100,7 @@ def first_token(
     )
     key, value = _rotated(projections, key, value, positions, parts)
     dropout = projections.dropout.p if isinstance(projections.dropout, nn.Dropout) else projections.dropout
-    context = functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=mask, dropout_p=dropout if layer.training else 0.0
-    )
+    context = attend(query, key, value, mask, dropout=dropout if layer.training else 0.0)
     attended = attention.output(context.transpose(1, 2).flatten(2), hidden[:, :1])
     made: Tensor = layer.feed_forward_chunk(attended)
     return made
