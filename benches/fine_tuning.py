@@ -7,6 +7,7 @@ longest of a batch only (the fair rival). Same weights, same texts, same recipe 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -65,9 +66,11 @@ class Work:
         total = time.perf_counter() - started
         losses = [epoch["validation_loss"] for epoch in json.loads((out / "fit.json").read_text())["history"]]
         # from the last update of an epoch to the last of the next: one validation and one epoch's updates
-        return hf_trainer.Outcome([b - a for a, b in zip(ends, ends[1:], strict=False)], total, losses)
+        return hf_trainer.Outcome([b - a for a, b in itertools.pairwise(ends)], total, losses)
 
-    def theirs(self, data: Any, recipe: Recipe, *, pad_to: int, seed: int = 1, bf16: bool = False) -> hf_trainer.Outcome:
+    def theirs(
+        self, data: Any, recipe: Recipe, *, pad_to: int, seed: int = 1, bf16: bool = False
+    ) -> hf_trainer.Outcome:
         """Run the usual way."""
         tokenizer = self.session(recipe).encoder.tokenizer
         return hf_trainer.train(
@@ -103,7 +106,9 @@ def equality_gate(work: Work, chains: Sequence[str]) -> float:
     return float((found - expected).abs().max())
 
 
-def per_epoch(work: Work, chains: Sequence[str], *, rows: int, rounds: int, precisions: Sequence[str]) -> dict[str, Any]:
+def per_epoch(
+    work: Work, chains: Sequence[str], *, rows: int, rounds: int, precisions: Sequence[str]
+) -> dict[str, Any]:
     """Return seconds per epoch with its validation (rows // 4 of them), by way, one round after the other."""
     data = fit_data(rows, rows // 4, chains)
     ways: dict[str, Callable[[], list[float]]] = {
@@ -143,7 +148,9 @@ def final_losses(work: Work, chains: Sequence[str], *, rows: int, epochs: int, s
     }
 
 
-def embedding(work: Work, chains: Sequence[str], *, rows: int, rounds: int, precisions: Sequence[str]) -> dict[str, Any]:
+def embedding(
+    work: Work, chains: Sequence[str], *, rows: int, rounds: int, precisions: Sequence[str]
+) -> dict[str, Any]:
     """Return seconds to embed `rows` texts (mean over residues), and how far the vectors agree."""
     texts = [example.texts[0] for example in examples(rows, chains, seed=3)]
     reference = _padded_embeddings(work, texts)
@@ -155,7 +162,9 @@ def embedding(work: Work, chains: Sequence[str], *, rows: int, rounds: int, prec
         started = time.perf_counter()
         made = session.embed(texts)
         seconds = time.perf_counter() - started
-        lowest[precision] = min(_cosine(made[text], expected) for text, expected in zip(texts, reference[0], strict=True))
+        lowest[precision] = min(
+            _cosine(made[text], expected) for text, expected in zip(texts, reference[0], strict=True)
+        )
         return seconds
 
     ways: dict[str, Callable[[], float]] = {f"ours {p}": lambda p=p: ours(p) for p in precisions}

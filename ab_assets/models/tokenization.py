@@ -23,6 +23,10 @@ _UNKNOWN = ("[UNK]", "<unk>")
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 
 
+Text = tuple[str, ...]
+"""The chains that share one forward pass: one chain, or VH and VL."""
+
+
 @dataclass(frozen=True, slots=True)
 class TokenizedChain:
     """Where one chain lies in the tokens of its text: residue i (from 0) is token `start + i`, for i < `seen`.

@@ -315,7 +315,7 @@ def _seen(example: Example, model: TunedModel, trunk: FrozenTrunk) -> Tensor:
         return labels
     (text,) = example.texts
     chains = trunk.tokenized(text).chains
-    parts = labels.split([chain.seen + chain.truncated for chain in chains])
+    parts = torch.split(labels, [chain.seen + chain.truncated for chain in chains])
     return torch.cat([part[: chain.seen] for part, chain in zip(parts, chains, strict=True)])
 
 

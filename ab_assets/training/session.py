@@ -267,7 +267,7 @@ class ModelSession:
         return self._trunk_at(recipe.split_layer(self.encoder.layer_count))
 
     def _feature_trunk(self) -> FrozenTrunk:
-        """Return the trunk of the fits, or where nothing is frozen one of all layers: what probes and embeddings see."""
+        """Return what probes and embeddings see: the fits' trunk, or one of all layers where nothing is frozen."""
         split = self.recipe.split_layer(self.encoder.layer_count)
         return self._trunk_at(split or self.encoder.layer_count)
 
@@ -316,7 +316,7 @@ class ModelSession:
         return model.eval()
 
     def _features(self, examples: Sequence[Example]) -> Iterator[tuple[Example, list[NDArray[np.float32]]]]:
-        """Yield each example with [(1, feature)]: its chains' embeddings, or per scored chain (seen residue, feature)."""
+        """Yield each example with [(1, feature)], its chains' embeddings, or per scored chain (residue, feature)."""
         if not examples:
             return
         texts = unique_texts(examples)

@@ -131,7 +131,7 @@ def _name(text: Text) -> str:
 
 
 def _bytes(rows: Tensor) -> memoryview:
-    return memoryview(rows.contiguous().view(torch.uint8).numpy())
+    return memoryview(rows.contiguous().view(torch.uint8).numpy().data)
 
 
 def _crc(rows: Tensor) -> int:

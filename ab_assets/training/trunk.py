@@ -39,7 +39,7 @@ class TextStates:
     """A batch of texts on the model's device.
 
     ids: (text, token); mask: the same, True for a token of the text, False for padding.
-    hidden: (text, token, feature) states before the layers that learn; None where embeddings learn, too.
+    hidden: (text, token, feature) states before the layers that learn; None where these begin with the embeddings.
     starts, seen: (text, chain) int64 on the CPU: each chain's first residue among the tokens, and how many the model
     saw; 0 for a chain that a text does not have.
     """
@@ -134,13 +134,7 @@ class FrozenTrunk:
         for row, one in enumerate(tokenized):
             for column, chain in enumerate(one.chains):
                 starts[row, column], seen[row, column] = chain.start, chain.seen
-        hidden = None
-        if embedded and self.split == 0:
-            with torch.no_grad(), self.encoder.autocast():
-                hidden = self.encoder.embed(ids, mask)
-        elif embedded:
-            hidden = torch.nn.utils.rnn.pad_sequence([self._kept(text) for text in texts], batch_first=True)
-            hidden = hidden.to(self.encoder.device, torch.float32)
+        hidden = self._hidden(texts, ids, mask) if embedded else None
         return TextStates(ids, mask, hidden, starts, seen)
 
     def final_states(self, texts: Sequence[Text], *, keep: bool = False) -> Iterator[tuple[Text, tuple[Tensor, ...]]]:
@@ -152,11 +146,13 @@ class FrozenTrunk:
         yield from ((text, self._by_chain(text, self._final[text])) for text in texts if text in self._final)
         missing = [text for text in texts if text not in self._final]
         for chosen in self.batches(missing):
-            states = self.batch(chosen)
+            self.ensure(chosen)
+            ids, mask = self._padded(chosen)
+            hidden = self._hidden(chosen, ids, mask)
             with torch.inference_mode(), encoder.autocast():
-                last = encoder.run_layers(states.hidden, states.mask, start=self.split, stop=encoder.layer_count)
-            for text, hidden in zip(chosen, last.float().cpu(), strict=True):
-                own = hidden[: len(self.tokenized(text).ids)]
+                last = encoder.run_layers(hidden, mask, start=self.split, stop=encoder.layer_count)
+            for text, row in zip(chosen, last.float().cpu(), strict=True):
+                own = row[: len(self.tokenized(text).ids)]
                 if keep and self._final_bytes + own.nbytes <= _FINAL_BYTES:
                     self._final[text] = own.clone()
                     self._final_bytes += own.nbytes
@@ -189,6 +185,13 @@ class FrozenTrunk:
                 hint="Run it again: they are made anew. Is the disk full?",
             )
         return states
+
+    def _hidden(self, texts: Sequence[Text], ids: Tensor, mask: Tensor) -> Tensor:
+        if self.split == 0:
+            with torch.no_grad(), self.encoder.autocast():
+                return self.encoder.embed(ids, mask)
+        kept = torch.nn.utils.rnn.pad_sequence([self._kept(text) for text in texts], batch_first=True)
+        return kept.to(self.encoder.device, torch.float32)
 
     def _same_length_batches(self, texts: Sequence[Text]) -> Iterator[list[Text]]:
         by_length: dict[int, list[Text]] = {}
