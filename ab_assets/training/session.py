@@ -13,11 +13,11 @@ from ab_assets.artifacts.fingerprint import digest_of
 from ab_assets.progress import Progress, silent
 from ab_assets.training.checkpoint import (
     FIT_RECORD,
-    FIT_WEIGHTS,
     PROBE_RECORD,
     PROBE_WEIGHTS,
-    fill,
+    fill_fit,
     read_record,
+    write_fit,
     write_record,
     write_tensors,
 )
@@ -158,10 +158,10 @@ class ModelSession:
         model = self.untrained(data, seed=seed)
         history = fine_tune(model, data, trunk, recipe, seed=seed, progress=self._progress, snapshots=snapshots)
         weights = model.trainable_weights()
-        write_tensors(directory / FIT_WEIGHTS, weights)
         record = self._record(data, seed) | {"split_layer": trunk.split} | _history_record(history)
         record["pooled"] = _pooled_states(data, recipe)
-        write_record(directory / FIT_RECORD, record)
+        record |= trunk.reading(len(data.chain_names) if recipe.joined else 1)
+        write_fit(directory, weights, record, self.spec)
         return FitSummary(
             best_epoch=history.best_epoch,
             epochs=len(history.epochs),
@@ -312,7 +312,7 @@ class ModelSession:
 
     def _stored_model(self, directory: Path, record: dict[str, Any]) -> TunedModel:
         model = self._new_model(Recipe(**record["recipe"]), record["task"], record["pooled"], seed=record["seed"])
-        fill(model.trainable_weights(), directory / FIT_WEIGHTS)
+        fill_fit(model.trainable_weights(), directory)
         return model.eval()
 
     def _features(self, examples: Sequence[Example]) -> Iterator[tuple[Example, list[NDArray[np.float32]]]]:
@@ -333,7 +333,8 @@ class ModelSession:
             yield from ((example, [states.numpy() for states in chains]) for example in by_text[text])
 
     def _record(self, data: FitData, seed: int) -> dict[str, Any]:
-        truncated = sum(max(0, residue_count(text) - self.spec.max_length) for text in data.texts())
+        trunk = self._trunk(self.recipe)
+        truncated = sum(chain.truncated for text in data.texts() for chain in trunk.tokenized(text).chains)
         return {
             "model": self.spec.name,
             "identity": self.spec.identity(),

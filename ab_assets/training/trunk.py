@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -97,6 +97,26 @@ class FrozenTrunk:
             self._tokenized[text] = self._encoded(text)
         return self._tokenized[text]
 
+    def residue_limit(self, chains: int) -> int:
+        """Return how many residues of a text of `chains` chains the model sees."""
+        encoder = self.encoder
+        if encoder.pairing.context == "joined":
+            return encoder.max_length
+        # a model of single chains has no room for what separates two
+        bare = encoder.tokenizer.encode(("",) * chains, encoder.max_length, encoder.pairing)
+        return encoder.max_length + _ENDS - len(bare.ids)
+
+    def reading(self, chains: int) -> dict[str, Any]:
+        """Return how a text of `chains` chains becomes token ids, and in what it is computed; JSON-able."""
+        encoder = self.encoder
+        return {
+            "tokens": encoder.tokenizer.table(encoder.pairing if chains > 1 else None),
+            "order": encoder.pairing.order,
+            "max_length": self.residue_limit(chains),
+            "layers": encoder.layer_count,
+            "precision": encoder.precision,
+        }
+
     def ensure(self, texts: Iterable[Text]) -> None:
         """Run the texts that were never run before, in batches of the same length."""
         if self.split == 0:
@@ -168,13 +188,7 @@ class FrozenTrunk:
         return [[texts[i] for i in batch] for batch in inference_batches(lengths, token_budget(self.encoder))]
 
     def _encoded(self, text: Text) -> TokenizedText:
-        encoder = self.encoder
-        encoded = encoder.tokenizer.encode(text, encoder.max_length, encoder.pairing)
-        excess = len(encoded.ids) - encoder.max_length - _ENDS
-        if encoder.pairing.context == "joined" or excess <= 0:
-            return encoded
-        # a model of single chains has no room for what separates two
-        return encoder.tokenizer.encode(text, encoder.max_length - excess, encoder.pairing)
+        return self.encoder.tokenizer.encode(text, self.residue_limit(len(text)), self.encoder.pairing)
 
     def _kept(self, text: Text) -> Tensor:
         states = self._store.get(text)
