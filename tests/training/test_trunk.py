@@ -109,3 +109,28 @@ def test_a_pair_is_cut_only_where_the_model_has_no_room(context, residues):
     assert sum(chain.seen for chain in trunk.tokenized(text).chains) == min(residues, limit)
     assert trunk.residue_limit(2) == limit
     assert trunk.residue_limit(1) == 8
+
+
+@pytest.mark.parametrize("limit", [8, 16])
+def test_where_memory_does_not_suffice_fewer_chains_pass_together(encoder, limit, monkeypatch):
+    whole = FrozenTrunk(encoder, 1)
+    expected, last = whole.batch(CHAINS).hidden, dict(whole.final_states(CHAINS))
+    run_layers = encoder.run_layers
+
+    def limited(hidden, *args, **kw):
+        if hidden.shape[:2].numel() > limit:
+            raise torch.OutOfMemoryError
+        return run_layers(hidden, *args, **kw)
+
+    monkeypatch.setattr(encoder, "run_layers", limited)
+    said = []
+    trunk = FrozenTrunk(encoder, 1, progress=lambda *what: said.append(what[0]))
+    if limit == 8:  # not enough for one
+        with pytest.raises(torch.OutOfMemoryError):
+            trunk.ensure(CHAINS)
+        return
+    assert torch.equal(trunk.batch(CHAINS).hidden, expected)
+    for text, (states,) in trunk.final_states(CHAINS):
+        torch.testing.assert_close(states, last[text][0], atol=1e-5, rtol=0)
+    assert "out of memory: 1024 tokens at a time" in said
+    assert trunk.passes == 3
