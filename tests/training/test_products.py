@@ -52,8 +52,10 @@ def four_folds(tmp_path):
     home = Home(tmp_path / "home")
     (home.root / "models").mkdir(parents=True)
     (home.root / "models" / "twins.toml").write_text(TWINS)
-    toml = SPECIFICITY.replace("folds = 3\nfits = 1", "folds = 4\nseeds = [1, 2, 3]").replace(
-        'chains = "H"', 'chains = "HL"'
+    toml = (
+        SPECIFICITY.replace("[evaluation]", "[evaluation]\ncontrol_shuffles = 1")
+        .replace("folds = 3\nfits = 1", "folds = 4\nseeds = [1, 2, 3]")
+        .replace('chains = "H"', 'chains = "HL"')
     )
     add_benchmark(write_specificity(tmp_path / "four-folds", toml=toml), home)
     prepare(home)
