@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ab_assets.artifacts.code_version import code_of
 from ab_assets.artifacts.fingerprint import Question, digest_of
+from ab_assets.errors import BadInputError
 from ab_assets.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -330,7 +332,11 @@ PRODUCTS = ("embeddings", "fine_tuned_checkpoint", "shuffled_label_checkpoint", 
 def recipe_of(spec: ModelSpec, benchmark: Benchmark) -> Recipe:
     """Return the model's own recipe with what the benchmark overrides."""
     training = benchmark.training
-    return Recipe.for_model(spec, benchmark.task, training.overrides(), preset=training.preset)
+    try:
+        return Recipe.for_model(spec, benchmark.task, training.overrides(), preset=training.preset)
+    except BadInputError as error:
+        problem = dataclasses.replace(error.problem, where=f"[training] of {benchmark.name}, model {spec.name}")
+        raise BadInputError(**dataclasses.asdict(problem)) from error
 
 
 def question_of(

@@ -27,7 +27,7 @@ class Home:
     benchmarks/<name>/   benchmark.toml and its data files
     models/*.toml        models the user added to the catalogue
     store/               artifacts
-    cache/               what is kept per sequence: numbering, embeddings
+    cache/               what is kept per sequence: numbering, embeddings, states of frozen layers; unfinished fits
     dagster/             DAGSTER_HOME: runs, events, partitions
     """
 

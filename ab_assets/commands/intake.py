@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from ab_assets.errors import (
     UnavailableError,
     UnknownNameError,
 )
+from ab_assets.graph import recipe_of
 from ab_assets.keys import require_key
 
 if TYPE_CHECKING:
@@ -39,7 +41,8 @@ def problems_of(folder: Path, home: Home, *, name: str | None = None) -> list[Pr
         return list(error.problems)
     except AbAssetsError as error:
         return [error.problem]
-    return [*_unknown_models(benchmark, folder, home), *problems_in(benchmark, folder)]
+    unknown = _unknown_models(benchmark, folder, home)
+    return [*unknown, *_impossible_recipes(benchmark, folder, home), *problems_in(benchmark, folder)]
 
 
 def add_benchmark(folder: Path, home: Home, *, name: str | None = None, replace: bool = False) -> str:
@@ -114,6 +117,20 @@ def _unknown_models(benchmark: Benchmark, folder: Path, home: Home) -> list[Prob
         for model in benchmark.models
         if model not in known
     ]
+
+
+def _impossible_recipes(benchmark: Benchmark, folder: Path, home: Home) -> list[Problem]:
+    text = (folder / FILE_NAME).read_text(encoding="utf-8", errors="replace")
+    catalogue = home.catalogue()
+    problems = []
+    for model in benchmark.models:
+        if model in catalogue:
+            try:
+                recipe_of(catalogue[model], benchmark)
+            except BadInputError as error:
+                where = f"{FILE_NAME}:{line_of(text, ('training',))}"
+                problems.append(replace(error.problem, where=where, what=f"{error.problem.what} (model {model})"))
+    return problems
 
 
 def _bring(download: Download, target: Path, progress: Progress) -> None:

@@ -13,7 +13,7 @@ from ab_assets.commands.listings import metrics_document, metrics_lines
 from ab_assets.definitions import defs
 from ab_assets.errors import AbAssetsError, BadInputError, UnknownNameError
 from ab_assets.exports import export_csv
-from ab_assets.models.availability import require_available
+from ab_assets.models.availability import availability, obtain_files, require_available
 from jobs.launching import open_instance, register, run_job
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ DEMO_MODEL = "antiberty"
 def materialize_benchmark(home: Home, name: str, *, models: Sequence[str] = (), force: bool = False) -> None:
     """Make what is not there yet, up to the report.
 
-    A model that fails leaves the others and the report standing; the first failure is raised at the end.
+    Weights that can be downloaded are, before any work. A model that cannot be had or that fails leaves the others and
+    the report standing; the first failure is raised at the end.
     """
     benchmark = home.benchmark(name)
     if unknown := [model for model in models if model not in benchmark.models]:
@@ -41,13 +42,11 @@ def materialize_benchmark(home: Home, name: str, *, models: Sequence[str] = (), 
             expected=f"some of {', '.join(benchmark.models)}",
             hint="Add it under `models` in benchmark.toml.",
         )
-    for model in models or benchmark.models:
-        require_available(home.model(model))
+    wanted, failures = _obtained(home, models or benchmark.models)
     with open_instance(home) as instance:
         register(instance, [name])
         _run(instance, home, "prepare", name, force=force)
-        failures = []
-        for model in models or benchmark.models:
+        for model in wanted:
             try:
                 _run(instance, home, "evaluate", name, model=model, force=force)
             except AbAssetsError as error:
@@ -56,6 +55,27 @@ def materialize_benchmark(home: Home, name: str, *, models: Sequence[str] = (), 
         _run(instance, home, "report", name, force=force)
     if failures:
         raise failures[0]
+
+
+def _obtained(home: Home, models: Sequence[str]) -> tuple[list[str], list[AbAssetsError]]:
+    """Return the models whose weights are here now, and why others are not; raises the first when none is."""
+    here: list[str] = []
+    failures: list[AbAssetsError] = []
+    for model in models:
+        spec = home.model(model)
+        try:
+            if size := availability(spec).download_bytes:
+                say(f"{model}: downloading about {size / 1e9:.1f} GB")
+                obtain_files(spec)
+            require_available(spec)
+            here.append(model)
+        except AbAssetsError as error:
+            failures.append(error)
+    if failures and not here:
+        raise failures[0]
+    for failure in failures:
+        complain(f"  left out: {failure}")
+    return here, failures
 
 
 def predict_file(home: Home, name: str, model: str, path: Path, output: Path | None) -> tuple[Path, int, int, int]:
@@ -90,8 +110,8 @@ def run_demo(home: Home, *, models: Sequence[str] = ()) -> None:
     """
     from ab_assets.datasets.simulation import write_demo  # noqa: PLC0415 - only the demo simulates
 
-    for model in models:
-        require_available(home.model(model))
+    if models:
+        _obtained(home, models)
     compared = json.dumps(list(dict.fromkeys((DEMO_MODEL, *models))))
     for name in DEMOS:
         folder = home.folder(name)

@@ -143,6 +143,9 @@ class RecipeTable(Table):
         if self.method == "full" and self.trainable_layers is not None:
             msg = 'trainable_layers says which layers learn, method = "full" trains all of them: leave one out'
             raise ValueError(msg)
+        if self.method == "lora" and self.trainable_layers == 0:
+            msg = 'method = "lora" needs layers to adapt: trainable_layers = 0 leaves none'
+            raise ValueError(msg)
         return self
 
     def learning_layers(self, layer_count: int) -> int:

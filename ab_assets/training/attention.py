@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from ab_assets.training.trunk import FrozenTrunk
 
 
+# Tokens that pass together: every layer's weights of each pair of them are held at once.
+_TOKENS = 2048
+
+
 def attention_table(
     encoder: Encoder,
     tops: Mapping[str, LayerStack],
@@ -71,7 +75,7 @@ def received_attention(
     """Return by (model state, text) the mean attention each residue receives: per chain (layer, residue) float32."""
     received: dict[tuple[str, Text], tuple[Tensor, ...]] = {}
     below = encoder.stack(0, trunk.split)
-    for chosen in trunk.batches(texts):
+    for chosen in trunk.batches(texts, _TOKENS):
         batch = trunk.batch(chosen, embedded=False)
         with torch.inference_mode(), encoder.autocast():
             with below.recorded_attention() as frozen:

@@ -101,7 +101,8 @@ def labelled_items(
 
     An item is an antibody, or for paratopes a residue that the model saw.
     """
-    parts = [part for example, states in features for part in _labelled(example, states)]
+    ordered = sorted(features, key=lambda pair: (pair[0].row_id, pair[0].scored))
+    parts = [part for example, states in ordered for part in _labelled(example, states)]
     total = sum(len(labels) for _, labels in parts)
     chosen = np.ones(total, dtype=bool)
     if total > limit:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+import shutil
+import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
@@ -37,6 +40,7 @@ Arm = Literal["true", "shuffled"]
 CHECKPOINTS: Mapping[Arm, str] = {"true": "fine_tuned_checkpoint", "shuffled": "shuffled_label_checkpoint"}
 _SUFFIX: Mapping[Arm, str] = {"true": "", "shuffled": "-shuffled"}
 PROBES: Mapping[ProbeKind, str] = {"linear": "frozen-probe", "svm": "frozen-svm"}
+_ABANDONED_SECONDS = 30 * 24 * 3600
 _ITEM_SEPARATOR = "/"  # between the chains of a text, where a text is named by one string
 # Antibodies or residues that the probes of all shuffles of a fit learn from, at most: some ten seconds.
 PROBED_ITEMS = 20_000
@@ -71,9 +75,7 @@ class ModelProducts:
         self.spec = spec
         self.recipe = recipe
         self.session = ModelSession(spec, recipe, cache=cache, progress=progress)
-        what = spec.identity() | recipe.seeing() | {"pooling": "mean"}
-        self._kept = ItemStore(cache / "embeddings" / digest_of(what)[:32])
-        self._unfinished = cache / "unfinished"
+        self._cache = cache
 
     def publish(self, asset: str, question: Question, *, force: bool) -> Outcome:
         """Return one asset's partition, made now unless `question` was answered before."""
@@ -124,12 +126,13 @@ class ModelProducts:
 
     def _embedded(self) -> tuple[dict[Text, NDArray[np.float32]], int]:
         """Return every text's embedding, and how many of them were new."""
+        items = ItemStore(self._cache / "embeddings" / digest_of(self.session.seeing() | {"pooling": "mean"})[:32])
         names = {_ITEM_SEPARATOR.join(text): text for text in self.texts}
-        kept = {names[name]: vector for name, vector in self._kept.get(names).items()}
+        kept = {names[name]: vector for name, vector in items.get(names).items()}
         self.session.remember(kept)
         vectors = self.session.embed(self.texts)
         new = {_ITEM_SEPARATOR.join(text): vector for text, vector in vectors.items() if text not in kept}
-        self._kept.put(new)
+        items.put(new)
         return vectors, len(new)
 
     def _embeddings(self, draft: Draft) -> None:
@@ -175,7 +178,8 @@ class ModelProducts:
         )
         from ab_assets.training.snapshots import Snapshots  # noqa: PLC0415 - torch
 
-        snapshots = Snapshots(self._unfinished / asked.fingerprint[:32], key=asked.fingerprint)
+        unfinished = self._cache / "unfinished"
+        snapshots = Snapshots(unfinished / asked.fingerprint[:32], key=asked.fingerprint)
 
         def build(draft: Draft) -> None:
             if force:
@@ -184,7 +188,8 @@ class ModelProducts:
 
         ref = Ref("fit", self.benchmark.name, self.spec.name)
         published = publish_once(self.store, ref, asked, build, force=force, show=False).artifact
-        snapshots.clear()
+        shutil.rmtree(snapshots.folder, ignore_errors=True)
+        _sweep(unfinished)
         return published
 
     def _predictions(self, draft: Draft) -> None:
@@ -256,3 +261,11 @@ class ModelProducts:
             joined=self.recipe.joined,
             shuffled_labels=self.shuffled_labels.filter(pl.col("shuffle") == shuffle) if arm == "shuffled" else None,
         )
+
+
+def _sweep(unfinished: Path) -> None:
+    """Remove the snapshots of fits that nobody went on with for a month: their data, recipe or code are others now."""
+    for folder in unfinished.glob("*/"):
+        with contextlib.suppress(FileNotFoundError):  # another process is just done with it
+            if time.time() - folder.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)

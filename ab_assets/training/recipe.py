@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from ab_assets.models.specification import ModelSpec
 
 # The recipe of the AbFlow pipeline, for comparison: learning rate 1e-5 falling linearly, AdamW, 30 epochs without early
-# stopping, batches of 64, the last three layers, and the classifiers of transformers.
+# stopping, batches of 64, the last three layers, and the classifiers of transformers. There frozen layers kept their
+# dropout; `frozen_dropout = true` does that, too, at the price of running them in every epoch.
 _ABFLOW: dict[str, object] = {
     "method": "last-layers",
     "trainable_layers": 3,
@@ -29,6 +30,8 @@ _ABFLOW: dict[str, object] = {
     "warmup_fraction": 0.0,
     "dropout": 0.0,
     "pooling": "cls",
+    "class_weight": "none",
+    "max_gradient_norm": 1.0,
 }
 _ABFLOW_HEAD: Mapping[str, str] = {"antigen-specificity": "dense", "paratope": "linear"}
 
@@ -43,8 +46,8 @@ class Recipe(RecipeTable):
         Raises BadInputError for an override that is no recipe key or out of its range.
         """
         values = {**defaults.model_dump(), **(overrides or {})}
-        if values["method"] == "full" and "trainable_layers" not in (overrides or {}):
-            values["trainable_layers"] = None  # the model's own number is for its last layers
+        if values["method"] != defaults.method and "trainable_layers" not in (overrides or {}):
+            values["trainable_layers"] = None  # the model's own number is for its own method
         try:
             return cls(**values)
         except ValidationError as error:
@@ -62,12 +65,22 @@ class Recipe(RecipeTable):
         cls, spec: ModelSpec, task: Task, overrides: Mapping[str, object] | None = None, *, preset: str | None = None
     ) -> Self:
         """Return the recipe of `spec` for `task`: its own, under the preset's, under `overrides`; pairing resolved."""
+        said = dict(overrides or {})
         chosen: dict[str, object] = {}
         if preset == "abflow":
             chosen = _ABFLOW | {"head": _ABFLOW_HEAD[task]}
-        recipe = cls.from_parts(spec.recipe, chosen | dict(overrides or {}))
+            if said.get("method", "last-layers") != "last-layers":
+                del chosen["trainable_layers"]
+        recipe = cls.from_parts(spec.recipe, chosen | said)
         context = spec.pairing.context if recipe.pairing == "as-trained" else recipe.pairing
-        return recipe.model_copy(update={"pairing": context})
+        return recipe.model_copy(update={"pairing": context} | recipe._without_effect(task))
+
+    def _without_effect(self, task: Task) -> dict[str, object]:
+        """Return the settings that change nothing here, at one value: recipes that do the same are the same."""
+        defaults = RecipeTable()
+        same = ["pooling"] if task == "paratope" else []
+        same += [] if self.method == "lora" else ["lora_rank", "lora_alpha", "lora_dropout"]
+        return {name: getattr(defaults, name) for name in same}
 
     @property
     def joined(self) -> bool:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ab_assets.artifacts.code_version import code_of
 from ab_assets.artifacts.fingerprint import digest_of
+from ab_assets.models.availability import directory_digest
+from ab_assets.models.specification import LocalSource
 from ab_assets.progress import Progress, silent
 from ab_assets.training.checkpoint import (
     FIT_RECORD,
@@ -29,7 +32,6 @@ from ab_assets.training.svm_probe import SupportVectorProbe, fit_svm_probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     import polars as pl
     from numpy.typing import NDArray
@@ -124,6 +126,18 @@ class ModelSession:
             self._encoder = encoder
             self._progress(f"loading {self.spec.title}", 1, 1)
         return self._encoder
+
+    def seeing(self) -> dict[str, object]:
+        """Return what decides the states of a text, JSON-able: the weights, the code, and what multiplies in what."""
+        device, source = _resolved(self._device), self.spec.source
+        on_gpu = device.startswith("cuda")
+        unpinned = source.directory if isinstance(source, LocalSource) and not source.revision else None
+        return self.spec.identity() | {
+            "files": directory_digest(Path(unpinned)) if unpinned else "",
+            "precision": self.spec.needs.precision if on_gpu else self.recipe.cpu_precision,
+            "device": "cuda" if on_gpu else "cpu",
+            "code": code_of(("ab_assets.training.trunk", "ab_assets.models.loading")),
+        }
 
     def embed(self, texts: Iterable[Text]) -> dict[Text, NDArray[np.float32]]:
         """Return by text its chains' mean residue state after the last pre-trained layer, one chain after the other.
@@ -283,13 +297,7 @@ class ModelSession:
     def _states_folder(self, split: int) -> Path | None:
         if self._cache is None:
             return None
-        what = self.spec.identity() | {
-            "layers": split,
-            "precision": self.encoder.precision,
-            "device": self.encoder.device.type,
-            "code": code_of(("ab_assets.training.trunk", "ab_assets.models.loading")),
-        }
-        return self._cache / "states" / digest_of(what)[:32]
+        return self._cache / "states" / digest_of(self.seeing() | {"layers": split})[:32]
 
     def _new_model(self, recipe: Recipe, task: Task, pooled: int, *, seed: int) -> TunedModel:
         import torch  # noqa: PLC0415

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ab_assets.artifacts.durable import make_folder, sync
+from ab_assets.errors import BadInputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +58,7 @@ class StateStore:
         self._segments: dict[str, Tensor] = {}
         self._known: set[str] = set()
         self._verified: set[str] = set()
+        _limit()  # a bad one is said before any work
         self._refresh()
 
     def get(self, text: Text) -> Tensor | None:
@@ -69,7 +71,7 @@ class StateStore:
             return None
         rows = self._rows(record)
         if name not in self._verified:
-            if rows is None or _crc(rows) != record.crc:
+            if _crc(rows) != record.crc:
                 del self._records[name]
                 return None
             self._verified.add(name)
@@ -96,36 +98,45 @@ class StateStore:
         one = next(iter(states.values()))
         said = json.dumps({"dtype": str(one.dtype).removeprefix("torch."), "width": one.shape[1], "texts": index})
         segment = hashlib.sha256(said.encode()).hexdigest()[:32]
+        # mapped before it has a name: what this process reads stays, whoever makes room
+        mapped = _mapped(draft, one.dtype, first * one.shape[1])
         draft.replace(self._folder / f"{segment}{_DATA}")
         draft.write_text(said, encoding="utf-8")
         sync(draft)
         draft.replace(self._folder / f"{segment}{_INDEX}")
         sync(self._folder)
-        self._known.discard(segment)  # the same states may have been here, damaged
-        self._refresh()
-        _trim(self._folder.parent, keep=self._folder)
+        self._segments[segment] = mapped.view(first, one.shape[1])
+        self._known.add(segment)
+        for name, (start, tokens, crc) in index.items():
+            self._records[name] = _Record(segment, start, tokens, crc)
+        _trim(self._folder.parent, _limit())
 
     def _refresh(self) -> None:
         """Read the indexes that appeared since the last look."""
         if self._folder is None or not self._folder.is_dir():
             return
         for file in sorted(self._folder.glob(f"[!.]*{_INDEX}")):
-            if file.stem in self._known:
-                continue
-            said = file.read_bytes()
-            rows = self._folder / f"{file.stem}{_DATA}"
-            if hashlib.sha256(said).hexdigest()[:32] != file.stem or not rows.is_file():
-                continue
-            index = json.loads(said)
-            dtype, count = getattr(torch, index["dtype"]), sum(tokens for _, tokens, _ in index["texts"].values())
-            if rows.stat().st_size != count * index["width"] * dtype.itemsize:
-                continue
-            os.utime(rows)  # read last now
-            mapped = torch.from_file(str(rows), shared=False, size=count * index["width"], dtype=dtype)
-            self._segments[file.stem] = mapped.view(count, index["width"])
-            self._known.add(file.stem)
-            for name, (first, tokens, crc) in index["texts"].items():
-                self._records.setdefault(name, _Record(file.stem, first, tokens, crc))
+            if file.stem not in self._known:
+                with suppress(FileNotFoundError):  # another process made room
+                    self._open(file)
+
+    def _open(self, file: Path) -> None:
+        """Map the segment of an index, unless the two do not belong together."""
+        said = file.read_bytes()
+        rows = file.with_suffix(_DATA)
+        if hashlib.sha256(said).hexdigest()[:32] != file.stem:
+            return
+        index = json.loads(said)
+        dtype, count = getattr(torch, index["dtype"]), sum(tokens for _, tokens, _ in index["texts"].values())
+        if rows.stat().st_size != count * index["width"] * dtype.itemsize:
+            return
+        os.utime(rows)  # read last now
+        mapped = _mapped(rows, dtype, count * index["width"])
+        self._segments[file.stem] = mapped.view(count, index["width"])
+        self._known.add(file.stem)
+        for name, (first, tokens, crc) in index["texts"].items():
+            if name not in self._records:
+                self._records[name] = _Record(file.stem, first, tokens, crc)
 
     def _rows(self, record: _Record) -> Tensor:
         return self._segments[record.segment][record.first : record.first + record.tokens]
@@ -143,20 +154,43 @@ def _crc(rows: Tensor) -> int:
     return zlib.crc32(_bytes(rows))
 
 
-def _trim(root: Path, *, keep: Path) -> None:
-    """Remove the segments read least recently, none of `keep`, until all of `root` stays within the limit.
+def _mapped(file: Path, dtype: torch.dtype, count: int) -> Tensor:
+    try:
+        return torch.from_file(str(file), shared=False, size=count, dtype=dtype)
+    except RuntimeError as error:
+        if file.exists():
+            raise
+        raise FileNotFoundError(str(file)) from error
 
-    Segments that killed processes began a day ago and earlier go, too.
+
+def _limit() -> float:
+    """Return how many bytes of states may stay on disk."""
+    said = os.environ.get(CACHE_LIMIT, "")
+    try:
+        return float(said or _DEFAULT_LIMIT_GIB) * (1 << 30)
+    except ValueError as error:
+        raise BadInputError(
+            what=f"{CACHE_LIMIT} is no number of GiB", found=said, hint="Say 100, for example."
+        ) from error
+
+
+def _trim(root: Path, limit: float) -> None:
+    """Remove the segments read least recently until all of `root` stays within the limit.
+
+    Who mapped one reads on. Segments that killed processes began a day ago and earlier go, too.
     """
-    for left in root.glob("*/.*"):
-        with suppress(FileNotFoundError):  # its own process is just done with it
-            if time.time() - left.stat().st_mtime > _LEFTOVER_SECONDS:
-                left.unlink()
-    limit = float(os.environ.get(CACHE_LIMIT, _DEFAULT_LIMIT_GIB)) * (1 << 30)
-    segments = sorted(((file.stat(), file) for file in root.glob(f"*/[!.]*{_DATA}")), key=lambda pair: pair[0].st_mtime)
-    total = sum(stat.st_size for stat, _ in segments)
-    for stat, file in segments:
-        if total > limit and file.parent != keep:
+    segments = []
+    for file in root.glob("*/*"):
+        with suppress(FileNotFoundError):  # another process is making room, too
+            stat = file.stat()
+            if file.name.startswith("."):
+                if time.time() - stat.st_mtime > _LEFTOVER_SECONDS:
+                    file.unlink()
+            elif file.suffix == _DATA:
+                segments.append((stat.st_mtime_ns, stat.st_size, file))
+    total = sum(size for _, size, _ in segments)
+    for _, size, file in sorted(segments):
+        if total > limit:
             file.with_suffix(_INDEX).unlink(missing_ok=True)
             file.unlink(missing_ok=True)
-            total -= stat.st_size
+            total -= size

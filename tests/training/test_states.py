@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from ab_assets.errors import BadInputError
 from ab_assets.training import states
 from ab_assets.training.states import StateStore
 
@@ -80,11 +81,38 @@ def test_an_interrupted_save_leaves_nothing_that_is_read(tmp_path, monkeypatch):
 def test_beyond_the_limit_the_states_read_least_recently_go_first(tmp_path, monkeypatch):
     old, new = StateStore(tmp_path / "old"), StateStore(tmp_path / "new")
     old.put(made())
-    monkeypatch.setenv(states.CACHE_LIMIT, str(500 / (1 << 30)))
+    monkeypatch.setenv(states.CACHE_LIMIT, str(700 / (1 << 30)))
     new.put(made())
     assert all(StateStore(tmp_path / "old").get(text) is None for text in TEXTS)
     assert all(StateStore(tmp_path / "new").get(text) is not None for text in TEXTS)
     assert old.get(TEXTS[0]) is not None  # mapped already: the run that reads them goes on
+
+
+def test_the_limit_holds_for_the_states_in_use_and_whoever_mapped_them_reads_on(tmp_path, monkeypatch):
+    monkeypatch.setenv(states.CACHE_LIMIT, "0")
+    store = StateStore(tmp_path / "one")
+    for text, rows in made().items():
+        store.put({text: rows})
+    assert not list(tmp_path.rglob("*.states"))
+    assert all(torch.equal(store.get(text), rows) for text, rows in made().items())
+
+
+def test_a_limit_that_is_no_number_is_refused_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setenv(states.CACHE_LIMIT, "much")
+    with pytest.raises(BadInputError, match="no number of GiB"):
+        StateStore(tmp_path)
+
+
+def test_segments_that_vanish_while_they_are_looked_for_are_not_there(tmp_path, monkeypatch):
+    StateStore(tmp_path).put(made())
+    mapped = states._mapped
+
+    def vanishing(file, *what):
+        file.unlink()
+        return mapped(file, *what)
+
+    monkeypatch.setattr(states, "_mapped", vanishing)
+    assert all(StateStore(tmp_path).get(text) is None for text in TEXTS)
 
 
 def test_what_a_killed_process_began_is_gone_a_day_later(tmp_path):
