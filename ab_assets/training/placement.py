@@ -140,9 +140,13 @@ class Placement:
         if training.precision == "fp32":
             weights = {"fp32": need.frozen + need.learned}
         said = [f"weights {' + '.join(f'{_gb(size)} {what}' for what, size in weights.items() if size)}"]
-        for what in ("gradients", "optimizer", "activations", "buffers"):
-            size = getattr(need, what)
-            said += [f"{what} {_gb(size)}"] if size else []
+        rest = {
+            "gradients": need.gradients,
+            "optimiser": need.optimizer,
+            "activations": need.activations,
+            "buffers": need.buffers,
+        }
+        said += [f"{what} {_gb(size)}" for what, size in rest.items() if size]
         where = f"one {self.devices.kind}" if self.processes == 1 else f"each of {self.processes} {self.devices.kind}s"
         line = f"{self.shape.name}, {_method(training)}: {', '.join(said)} = {_gb(need.total)} of "
         line += f"{_gb(self.devices.memory)} on {where}: {_WAYS[self.stage]}, passes of {self.pass_tokens:,} tokens"

@@ -38,8 +38,8 @@ LOSSES = "losses.json"
 class Job:
     """Everything a rank needs to know. `token_budget`: padded tokens that one pass of one rank takes.
 
-    `frozen`: whether the layers that do not learn run once per chain, every rank holding them, and their states are
-    "kept", or are "rerun" in each pass, where ranks share them under stage 3.
+    `frozen`: whether the layers that do not learn run once per chain, divided among the ranks, and every rank keeps
+    the states ("kept"), or in each pass ("rerun"). Under stage 3 ranks share these layers either way.
     """
 
     spec: ModelSpec
@@ -83,6 +83,15 @@ class Losses:
     stopped: str
 
 
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A fit that has ended in this process; the updater holds the weights of its best epoch."""
+
+    losses: Losses
+    updater: Updater
+    model: FitModel
+
+
 def fit_in_ranks(job: Job, folder: Path, *, processes: int, progress: Progress = silent) -> Losses:
     """Run the job in `processes` ranks of this machine and return their losses; weights and figures are in `folder`.
 
@@ -96,8 +105,8 @@ def fit_in_ranks(job: Job, folder: Path, *, processes: int, progress: Progress =
     )
 
 
-def fit_alone(job: Job, *, progress: Progress = silent) -> tuple[Losses, Updater]:
-    """Run the job in this process, without DeepSpeed; `job.stage` has no say. The updater holds the fitted weights."""
+def fit_alone(job: Job, *, progress: Progress = silent) -> Fitted:
+    """Run the job in this process, without DeepSpeed; `job.stage` has no say."""
     import torch  # noqa: PLC0415
 
     from ab_assets.training.sharding import single_updater  # noqa: PLC0415 - torch
@@ -118,12 +127,14 @@ def run_job(job: Job, folder: Path, progress: Progress) -> None:
         return sharded_updater(model, learned, rule, stage=job.stage, device=device)
 
     # under stage 3 no rank's device ever holds the model whole
-    losses, shared = _fit(job, device, torch.device("cpu") if job.stage == 3 else device, updater, progress)
+    fitted = _fit(job, device, torch.device("cpu") if job.stage == 3 else device, updater, progress)
+    shared = fitted.updater
     weights = shared.weights()
     if shared.rank == 0:
         write_tensors(folder / FIT_WEIGHTS, weights)
-        write_record(folder / LOSSES, asdict(losses))
-    write_record(folder / f"rank-{shared.rank}.json", asdict(shared.held_bytes()))
+        write_record(folder / LOSSES, asdict(fitted.losses))
+    figures = asdict(shared.held_bytes()) | {"passes": fitted.model.passes}
+    write_record(folder / f"rank-{shared.rank}.json", figures)
 
 
 def _fit(
@@ -132,7 +143,7 @@ def _fit(
     load_on: torch.device,
     updater_of: Callable[[nn.Module, Mapping[str, nn.Parameter], UpdateRule], Updater],
     progress: Progress,
-) -> tuple[Losses, Updater]:
+) -> Fitted:
     import torch  # noqa: PLC0415
 
     from ab_assets.training.batches import training_batches  # noqa: PLC0415 - with numpy, when there is work
@@ -149,8 +160,10 @@ def _fit(
         recipe.max_gradient_norm,
         lambda step: _rate(step, updates, recipe.warmup_fraction),
     )
-    model = FitModel(job.spec, recipe, job.data, seed=job.seed, frozen=job.frozen, load_on=load_on, device=device)
+    model = FitModel(job.spec, recipe, job.data, seed=job.seed, load_on=load_on, device=device)
     updater = updater_of(model.module, model.tuned.trainable_weights(), rule)
+    if job.frozen == "kept":
+        model.keep_states(job.data.sequences(), updater, job.token_budget)
     torch.manual_seed(rank_seed(job.seed, updater.rank))
     made: list[tuple[float, float]] = []
     validation: list[float] = []
@@ -168,7 +181,7 @@ def _fit(
             break
     updater.load(cast("dict[str, torch.Tensor]", best))
     stopped = "early" if len(validation) < recipe.epochs else "epochs"
-    return Losses(tuple(made), tuple(validation), best_epoch, stopped), updater
+    return Fitted(Losses(tuple(made), tuple(validation), best_epoch, stopped), updater, model)
 
 
 def _update(

@@ -86,6 +86,9 @@ class Updater(Protocol):
     def summed(self, *values: float) -> tuple[float, ...]:
         """Return the sums of these numbers over all ranks."""
 
+    def gathered(self, mine: Tensor, rows: Sequence[int]) -> list[Tensor]:
+        """Return by rank what each brought; rank r's tensor has `rows[r]` rows, all else is alike."""
+
     def weights(self) -> dict[str, Tensor]:
         """Return copies of what learns, by name and whole, on the CPU; nothing on ranks other than 0."""
 
@@ -262,6 +265,9 @@ class _Single:
     def summed(self, *values: float) -> tuple[float, ...]:
         return values
 
+    def gathered(self, mine: Tensor, rows: Sequence[int]) -> list[Tensor]:  # noqa: ARG002 - there is no other
+        return [mine]
+
     def weights(self) -> dict[str, Tensor]:
         return {name: weight.detach().cpu().clone() for name, weight in self._learned.items()}
 
@@ -340,6 +346,14 @@ class _Sharded:
         totals = torch.tensor(values, dtype=torch.float64, device=self._device)
         torch.distributed.all_reduce(totals)
         return tuple(totals.tolist())
+
+    def gathered(self, mine: Tensor, rows: Sequence[int]) -> list[Tensor]:
+        tensors = []
+        for rank, count in enumerate(rows):
+            tensor = mine.contiguous() if rank == self.rank else mine.new_empty(count, *mine.shape[1:])
+            torch.distributed.broadcast(tensor, src=rank)
+            tensors.append(tensor)
+        return tensors
 
     def weights(self) -> dict[str, Tensor]:
         whole: dict[str, Tensor] = {}

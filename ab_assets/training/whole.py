@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -14,22 +14,25 @@ from ab_assets.models.loading import load_encoder
 from ab_assets.models.tokenization import FIRST_RESIDUE, SPECIAL_TOKENS
 from ab_assets.training.heads import TunedModel
 from ab_assets.training.loop import _class_weights, _start_at_prevalence
-from ab_assets.training.trunk import ChainStates, FrozenTrunk
+from ab_assets.training.sharding import portions
+from ab_assets.training.trunk import ChainStates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from ab_assets.models.encoders import Encoder
     from ab_assets.models.specification import ModelSpec
     from ab_assets.training.data import Example, FitData
     from ab_assets.training.recipe import Recipe
+    from ab_assets.training.sharding import Updater
 
 _SHOWN_ROWS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class ChainTokens:
-    """A batch of chains on a device; ids: (chain, token), the rest as in ChainStates."""
+    """A batch of chains on a device before any layer; ids: (chain, token), the rest as in ChainStates."""
 
     ids: Tensor
     mask: Tensor
@@ -47,9 +50,14 @@ class WholeModel(nn.Module):
         self.tuned = tuned
         self._embed = encoder.embed
 
-    def forward(self, chains: Sequence[ChainTokens]) -> Tensor:
-        """Return the tuned model's logits."""
-        states = [ChainStates(self._frozen_states(c), c.mask, c.residues, c.seen) for c in chains]
+    def forward(self, chains: Sequence[ChainTokens] | Sequence[ChainStates], *, frozen_only: bool = False) -> Tensor:
+        """Return the tuned model's logits; `frozen_only`: of one batch of tokens the states (chain, token, feature).
+
+        Chains may come as states that frozen layers gave before.
+        """
+        states = [self._after_frozen(chain) if isinstance(chain, ChainTokens) else chain for chain in chains]
+        if frozen_only:
+            return states[0].hidden
         logits: Tensor = self.tuned(states)
         return logits
 
@@ -60,17 +68,17 @@ class WholeModel(nn.Module):
         self.frozen.eval()
         return self
 
-    def _frozen_states(self, chain: ChainTokens) -> Tensor:
+    def _after_frozen(self, chain: ChainTokens) -> ChainStates:
         with torch.no_grad():
-            states: Tensor = self.frozen(self._embed(chain.ids, chain.mask), chain.mask)
-        return states
+            hidden: Tensor = self.frozen(self._embed(chain.ids, chain.mask), chain.mask)
+        return ChainStates(hidden.float(), chain.mask, chain.residues, chain.seen)
 
 
 class FitModel:
     """The model of one fit, the module that an updater runs, and the loss of examples under it.
 
-    `frozen`: "kept" runs the layers that do not learn once per chain; "rerun" makes them part of `module`. `load_on`:
-    where the weights are when this returns; `device`: where examples go.
+    `load_on`: where the weights are when this returns; `device`: where examples go. `passes` counts the chains that
+    this process ran through the frozen layers to keep their states.
     """
 
     def __init__(
@@ -80,65 +88,86 @@ class FitModel:
         data: FitData,
         *,
         seed: int,
-        frozen: Literal["kept", "rerun"],
         load_on: torch.device,
         device: torch.device,
     ) -> None:
-        encoder = load_encoder(spec, device=str(device if frozen == "kept" else load_on))
+        encoder = load_encoder(spec, device=str(load_on))
         split = encoder.layer_count - recipe.learning_layers(encoder.layer_count)
-        if frozen == "kept":
-            stack = encoder.trainable_copy(split)
-        else:
-            stack = encoder.stack(split, encoder.layer_count).requires_grad_(requires_grad=True)
+        # the only copy there is learns: this process does nothing else with the model
+        stack = encoder.stack(split, encoder.layer_count).requires_grad_(requires_grad=True)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             chains = len(data.chain_names)
             tuned = TunedModel(stack, width=encoder.width, chains=chains, task=data.task, recipe=recipe)
         self.tuned = tuned.to(load_on)
+        self.module = WholeModel(encoder, self.tuned, split)
         self._class_weights = _class_weights(data, recipe)
         _start_at_prevalence(self.tuned, data, self._class_weights)
         self._encoder = encoder
         self._device = device
-        self._trunk: FrozenTrunk | None = None
-        self.module: nn.Module = self.tuned
-        if frozen == "kept":
-            self._trunk = FrozenTrunk(encoder, split)
-            self._trunk.ensure(data.sequences())
-        else:
-            self.module = WholeModel(encoder, self.tuned, split)
+        self._states: dict[str, Tensor] = {}
+        self.passes = 0
         self._autocast = device.type == "cuda" and encoder.precision == "bf16"
 
     def labels(self, example: Example) -> int:
         """Return over how many labels the loss of an example is a sum."""
-        if not self.tuned.per_residue:
-            return 1
-        return min(len(example.sequences[0]), self._encoder.max_length)
+        return self._seen(example.sequences[0]) if self.tuned.per_residue else 1
 
     def tokens(self, example: Example) -> int:
         """Return the tokens of an example's longest chain."""
-        return max(min(len(s), self._encoder.max_length) for s in example.sequences) + SPECIAL_TOKENS
+        return max(map(self._length, example.sequences))
+
+    def keep_states(self, sequences: Sequence[str], updater: Updater, token_budget: int) -> None:
+        """Run each chain through the frozen layers once, a share on each rank, and keep the states on every rank."""
+        lengths = [self._length(sequence) for sequence in sequences]
+        updater.train(mode=False)
+        for portions_now in zip(*portions(lengths, world=updater.world, token_budget=token_budget), strict=True):
+            self.passes += len(portions_now[updater.rank].indices) * portions_now[updater.rank].counts
+            chosen = [[sequences[i] for i in portion.indices] for portion in portions_now]
+            mine = self._tokens(chosen[updater.rank])
+            with torch.no_grad(), self._autocasting():
+                states = updater.forward([mine], frozen_only=True)
+            rows = [sum(map(self._length, chains)) for chains in chosen]
+            for chains, whole in zip(chosen, updater.gathered(states[mine.mask], rows), strict=True):
+                parts = torch.split(whole.cpu(), [self._length(chain) for chain in chains])
+                self._states |= {chain: part.clone() for chain, part in zip(chains, parts, strict=True)}
 
     def loss(self, forward: Callable[..., Tensor], examples: Sequence[Example]) -> Tensor:
         """Return the sum of the losses of all labels of the examples, as `forward` runs `module`."""
         chains = [self._chain(list(chain)) for chain in zip(*(e.sequences for e in examples), strict=True)]
         labels = [torch.from_numpy(e.labels)[: self.labels(e)] for e in examples if e.labels is not None]
         target = torch.cat(labels).to(self._device)
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._autocast):
+        with self._autocasting():
             logits = forward(chains)
         weight = torch.where(target, self._class_weights[1], self._class_weights[0])
         return nn.functional.binary_cross_entropy_with_logits(logits, target.float(), weight=weight, reduction="sum")
 
+    def _seen(self, sequence: str) -> int:
+        return min(len(sequence), self._encoder.max_length)
+
+    def _length(self, sequence: str) -> int:
+        return self._seen(sequence) + SPECIAL_TOKENS
+
+    def _autocasting(self) -> AbstractContextManager[object]:
+        return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._autocast)
+
     def _chain(self, sequences: list[str]) -> ChainTokens | ChainStates:
-        if self._trunk is not None:
-            return self._trunk.batch(sequences)
+        tokens = self._tokens(sequences)
+        if not self._states:
+            return tokens
+        hidden = nn.utils.rnn.pad_sequence([self._states[s] for s in sequences], batch_first=True)
+        return ChainStates(hidden.to(self._device), tokens.mask, tokens.residues, tokens.seen)
+
+    def _tokens(self, sequences: list[str]) -> ChainTokens:
         encoder = self._encoder
         encoded = [torch.tensor(encoder.tokenizer.encode(s, encoder.max_length).ids) for s in sequences]
         ids = nn.utils.rnn.pad_sequence(encoded, batch_first=True, padding_value=encoder.tokenizer.pad)
         lengths = torch.tensor([len(one) for one in encoded])[:, None]
         position = torch.arange(ids.shape[1])
         residues = (position >= FIRST_RESIDUE) & (position < lengths - SPECIAL_TOKENS + FIRST_RESIDUE)
+        mask = position < lengths
         seen = tuple(len(one) - SPECIAL_TOKENS for one in encoded)
-        return ChainTokens(ids.to(self._device), (position < lengths).to(self._device), residues.to(self._device), seen)
+        return ChainTokens(ids.to(self._device), mask.to(self._device), residues.to(self._device), seen)
 
 
 def require_finite(value: float, examples: Sequence[Example], *, where: str) -> None:

@@ -34,7 +34,7 @@ def test_last_layers_of_esm2_15b_fit_one_card():
     # 60 bytes x 4096 tokens x 5120 x (3 + 1 layers), and the bf16 copies of what learns
     assert need.activations == 5_033_164_800 + 1_887_836_160
     assert placement.describe() == (
-        "esm2-15b, last 3 layers: weights 30.3 GB bf16 + 3.8 GB fp32, gradients 3.8 GB, optimizer 7.6 GB, "
+        "esm2-15b, last 3 layers: weights 30.3 GB bf16 + 3.8 GB fp32, gradients 3.8 GB, optimiser 7.6 GB, "
         "activations 6.9 GB = 52.3 GB of 80.0 GB on one GPU: no ZeRO, passes of 4,096 tokens"
     )
 

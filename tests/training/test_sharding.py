@@ -24,6 +24,7 @@ CASES = {
     "paratope-rerun-2": ("paratope", "rerun", 2),
     "paratope-rerun-3": ("paratope", "rerun", 3),
     "paratope-kept-1": ("paratope", "kept", 1),
+    "paratope-kept-3": ("paratope", "kept", 3),
     "antigen-specificity-rerun-3": ("antigen-specificity", "rerun", 3),
 }
 # the ranks start once
@@ -57,9 +58,9 @@ def ranked(rows, roles, tmp_path_factory):
     return folder
 
 
-def _launch(folder, environment, **options):
+def _launch(folder, environment, *, processes=2):
     support = {"PYTHONPATH": str(Path(ranks.__file__).parent) + ":" + str(Path(__file__).parents[2])}
-    launch("ranks", folder, processes=2, environment={**support, **environment}, **options)
+    launch("ranks", folder, processes=processes, environment={**support, **environment})
 
 
 def losses_in(folder):
@@ -72,7 +73,7 @@ def difference(ours, theirs):
 
 @pytest.mark.parametrize("case", CASES)
 def test_ranks_give_the_losses_of_one_process_at_every_step(case, ranked, alone):
-    ours, (theirs, _) = losses_in(ranked / case), alone[CASES[case][:2]]
+    ours, theirs = losses_in(ranked / case), alone[CASES[case][:2]].losses
     assert len(ours["updates"]) == (12 if case.startswith("paratope") else 6)
     assert difference(ours["updates"], theirs.updates) < 1e-5
     assert ours["validation"] == pytest.approx(theirs.validation, abs=1e-5)
@@ -81,7 +82,7 @@ def test_ranks_give_the_losses_of_one_process_at_every_step(case, ranked, alone)
 
 @pytest.mark.parametrize("case", CASES)
 def test_weights_are_consolidated_under_the_names_of_one_process(case, ranked, alone):
-    ours, theirs = read_weights(ranked / case / FIT_WEIGHTS), alone[CASES[case][:2]][1].weights()
+    ours, theirs = read_weights(ranked / case / FIT_WEIGHTS), alone[CASES[case][:2]].updater.weights()
     assert {n: w.shape for n, w in ours.items()} == {n: w.shape for n, w in theirs.items()}
     for name, weight in theirs.items():
         torch.testing.assert_close(ours[name], weight, atol=1e-4, rtol=0)
@@ -101,11 +102,19 @@ def test_consolidated_weights_predict_the_same(case, ranked, rows, roles, tmp_pa
 @pytest.mark.parametrize("case", CASES)
 def test_a_rank_holds_its_share(case, ranked, alone):
     task, frozen, stage = CASES[case]
-    theirs = alone[task, frozen][1].held_bytes()
+    theirs = alone[task, frozen].updater.held_bytes()
     for rank in (0, 1):
         ours = json.loads((ranked / case / f"rank-{rank}.json").read_text())
         assert ours["optimizer"] <= 0.51 * theirs.optimizer
         assert ours["parameters"] <= (0.51 if stage == 3 else 1.01) * theirs.parameters
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "-kept-" in case])
+def test_kept_states_take_one_pass_per_chain_among_all_ranks(case, ranked, alone, rows, roles):
+    chains = len(job_of(rows, roles, *CASES[case]).data.sequences())
+    ours = [json.loads((ranked / case / f"rank-{rank}.json").read_text())["passes"] for rank in (0, 1)]
+    assert sum(ours) == alone[CASES[case][:2]].model.passes == chains
+    assert min(ours) > 0
 
 
 def test_nothing_listens_beyond_this_machine(ranked):
@@ -163,7 +172,7 @@ def test_one_process_gives_the_losses_of_the_loop(task, alone, rows, roles, tmp_
     ModelSession(job.spec, device="cpu").fit(job.data, job.recipe, job.seed, tmp_path)
     record = json.loads((tmp_path / "fit.json").read_text())
     losses = [epoch["validation_loss"] for epoch in record["history"]]
-    assert alone[task, "rerun"][0].validation == pytest.approx(losses, abs=1e-5)
+    assert alone[task, "rerun"].losses.validation == pytest.approx(losses, abs=1e-5)
 
 
 def test_a_job_survives_json(rows, roles):
@@ -184,6 +193,20 @@ def test_a_fit_with_dropout_runs_in_ranks_and_learns(family, stage, rows, roles,
     losses = fit_in_ranks(job, tmp_path, processes=2, progress=lambda *what: said.append(what))
     assert losses.validation[-1] < losses.validation[0]
     assert said[-1] == ("epoch 4 of 4", 6, 6)
+
+
+@pytest.mark.long
+def test_three_ranks_give_the_same(rows, roles, alone, tmp_path):
+    for name, case in CASES.items():
+        write_record(tmp_path / name / JOB, job_of(rows, roles, *case).to_json())
+    _launch(tmp_path, {}, processes=3)
+    for name, (task, frozen, stage) in CASES.items():
+        one = alone[task, frozen]
+        assert difference(losses_in(tmp_path / name)["updates"], one.losses.updates) < 1e-5
+        held = json.loads((tmp_path / name / "rank-2.json").read_text())
+        assert held["optimizer"] < 0.35 * one.updater.held_bytes().optimizer
+        if stage == 3:
+            assert held["parameters"] < 0.35 * one.updater.held_bytes().parameters
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 8])
