@@ -19,6 +19,7 @@ from ab_assets.progress import Progress, silent
 from ab_assets.training.checkpoint import FIT_WEIGHTS, write_record, write_tensors
 from ab_assets.training.data import Example, FitData
 from ab_assets.training.launching import launch, run_rank
+from ab_assets.training.portions import portions
 from ab_assets.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from ab_assets.training.sharding import Stage, Updater, UpdateRule
+    from ab_assets.training.sharding import Stage
+    from ab_assets.training.updates import Updater, UpdateRule
     from ab_assets.training.whole import FitModel
 
 JOB = "job.json"
@@ -109,7 +111,7 @@ def fit_alone(job: Job, *, progress: Progress = silent) -> Fitted:
     """Run the job in this process, without DeepSpeed; `job.stage` has no say."""
     import torch  # noqa: PLC0415
 
-    from ab_assets.training.sharding import single_updater  # noqa: PLC0415 - torch
+    from ab_assets.training.updates import single_updater  # noqa: PLC0415 - torch
 
     with torch.random.fork_rng(devices=[]):
         return _fit(job, torch.device(job.device), torch.device(job.device), single_updater, progress)
@@ -148,7 +150,8 @@ def _fit(
 
     from ab_assets.training.batches import training_batches  # noqa: PLC0415 - with numpy, when there is work
     from ab_assets.training.loop import _rate  # noqa: PLC0415 - torch
-    from ab_assets.training.sharding import UpdateRule, rank_seed  # noqa: PLC0415 - torch
+    from ab_assets.training.sharding import rank_seed  # noqa: PLC0415 - torch
+    from ab_assets.training.updates import UpdateRule  # noqa: PLC0415 - torch
     from ab_assets.training.whole import FitModel  # noqa: PLC0415 - torch
 
     recipe, train = job.recipe, job.data.train
@@ -187,7 +190,6 @@ def _fit(
 def _update(
     model: FitModel, updater: Updater, examples: Sequence[Example], token_budget: int, *, where: str
 ) -> tuple[float, float]:
-    from ab_assets.training.sharding import portions  # noqa: PLC0415 - torch
     from ab_assets.training.whole import require_finite  # noqa: PLC0415 - torch
 
     labels = sum(model.labels(example) for example in examples)
@@ -210,7 +212,6 @@ def _update(
 def _validate(model: FitModel, updater: Updater, examples: Sequence[Example], token_budget: int) -> float:
     import torch  # noqa: PLC0415
 
-    from ab_assets.training.sharding import portions  # noqa: PLC0415 - torch
     from ab_assets.training.whole import require_finite  # noqa: PLC0415 - torch
 
     shares = portions([model.tokens(e) for e in examples], world=updater.world, token_budget=token_budget)

@@ -1,4 +1,4 @@
-"""One update of a model's weights, by one process or shared between several with DeepSpeed ZeRO: the same losses.
+"""The updates of one process made by several, which share with DeepSpeed ZeRO what they hold: the same losses.
 
 Stage 1 shares the optimiser's state between the ranks, stage 2 the gradients too, stage 3 the weights too, frozen ones
 included (Rajbhandari et al. 2020). A loop written for an `Updater` does not know which of them it has.
@@ -10,14 +10,17 @@ import math
 import os
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from ab_assets.training.updates import adamw, measured, set_rate, state_copies, take_over
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ab_assets.training.updates import HeldBytes, Updater, UpdateRule
 
 Stage = Literal[0, 1, 2, 3]
 
@@ -25,109 +28,9 @@ Stage = Literal[0, 1, 2, 3]
 _BUCKET = 50_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateRule:
-    """What AdamW does with a gradient.
-
-    `rate`: by number of updates made before, the factor on `learning_rate`, as LambdaLR takes it.
-    """
-
-    learning_rate: float
-    weight_decay: float
-    max_gradient_norm: float
-    rate: Callable[[int], float]
-
-
-@dataclass(frozen=True, slots=True)
-class Portion:
-    """What one rank runs in one pass of an update: indices into the update's examples.
-
-    A stand-in does not `count`: its loss is taken times zero. It keeps a rank that has run out of examples in step
-    with the others, for the ranks exchange tensors in every pass.
-    """
-
-    indices: tuple[int, ...]
-    counts: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class HeldBytes:
-    """Bytes of the tensors that one rank holds between two updates."""
-
-    parameters: int
-    optimizer: int
-
-
-class Updater(Protocol):
-    """What a training loop needs beside its model and its examples; every method is called by all ranks together."""
-
-    rank: int
-    world: int
-
-    def forward(self, *inputs: Any, **options: Any) -> Tensor:  # noqa: ANN401 - whatever the model takes
-        """Return what the model makes of this rank's inputs."""
-
-    def train(self, mode: bool) -> None:  # noqa: FBT001 - as nn.Module
-        """Switch dropout on or off."""
-
-    def backward(self, loss: Tensor, *, last: bool) -> None:
-        """Add the gradients of this rank's part of the loss; `last`: no other pass follows before `step`.
-
-        The parts of all passes of all ranks add up to the loss of the update: each is a sum over labels divided by the
-        labels of the whole update, wherever they are.
-        """
-
-    def step(self) -> Tensor:
-        """Clip, update, forget the gradients; return their norm over all weights before clipping, inf if invalid.
-
-        No weight is changed by gradients that are not finite.
-        """
-
-    def summed(self, *values: float) -> tuple[float, ...]:
-        """Return the sums of these numbers over all ranks."""
-
-    def gathered(self, mine: Tensor, rows: Sequence[int]) -> list[Tensor]:
-        """Return by rank what each brought; rank r's tensor has `rows[r]` rows, all else is alike."""
-
-    def weights(self) -> dict[str, Tensor]:
-        """Return copies of what learns, by name and whole, on the CPU; nothing on ranks other than 0."""
-
-    def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Take over what rank 0's `weights` says; the other ranks' is not looked at."""
-
-    def state(self) -> dict[str, Tensor]:
-        """Return copies of this rank's share of weights, moments and update count, on the CPU."""
-
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what `state` returned on this rank of as many."""
-
-    def held_bytes(self) -> HeldBytes:
-        """Measure what this rank holds now."""
-
-
-def portions(lengths: Sequence[int], *, world: int, token_budget: int) -> list[list[Portion]]:
-    """Return by rank what it runs for one update over examples of these `lengths`: as many portions for each rank.
-
-    The examples are dealt out from short to long, one by one, so that ranks get as many of as many tokens; each rank
-    cuts its hand, still from short to long, where the padded size would exceed `token_budget`. What is learned does not
-    depend on `world` or `token_budget`, only in which passes.
-    """
-    order = sorted(range(len(lengths)), key=lambda i: (lengths[i], i))
-    hands = [_cut(order[rank::world], lengths, token_budget) for rank in range(world)]
-    passes = max(len(hand) for hand in hands)
-    # the shortest example is the cheapest to run for nothing
-    stand_in = Portion((order[0],), counts=False)
-    return [hand + [stand_in] * (passes - len(hand)) for hand in hands]
-
-
 def rank_seed(seed: int, rank: int) -> int:
     """Return the seed of a rank's dropout: rank 0 draws as a single process does, the others differently."""
     return (rank << 32) + seed
-
-
-def single_updater(module: nn.Module, learned: Mapping[str, nn.Parameter], rule: UpdateRule) -> Updater:
-    """Return the updater of a process that trains alone; `learned` are the parameters of `module` that learn."""
-    return _Single(module, learned, rule)
 
 
 def sharded_updater(
@@ -171,122 +74,6 @@ def rank_device(device_type: Literal["cpu", "cuda"]) -> torch.device:
     return torch.device("cuda", int(os.environ["LOCAL_RANK"])) if device_type == "cuda" else torch.device("cpu")
 
 
-def _cut(hand: Sequence[int], lengths: Sequence[int], token_budget: int) -> list[Portion]:
-    pieces: list[list[int]] = []
-    for index in hand:  # from short to long: the newest is the longest
-        if pieces and (len(pieces[-1]) + 1) * lengths[index] <= token_budget:
-            pieces[-1].append(index)
-        else:
-            pieces.append([index])
-    return [Portion(tuple(piece)) for piece in pieces]
-
-
-def _adamw(learned: Mapping[str, nn.Parameter], rule: UpdateRule) -> torch.optim.AdamW:
-    weights = list(learned.values())
-    # biases and norms are not decayed (Devlin et al. 2019)
-    parts = [([w for w in weights if w.ndim > 1], rule.weight_decay), ([w for w in weights if w.ndim <= 1], 0.0)]
-    groups = [{"params": params, "weight_decay": decay} for params, decay in parts if params]
-    return torch.optim.AdamW(groups, lr=rule.learning_rate)
-
-
-def _set_rate(optimizer: torch.optim.Optimizer, rule: UpdateRule, updates: int) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rule.learning_rate * rule.rate(updates)
-
-
-def _copies(state: Mapping[Any, Mapping[str, Tensor]], shares: Mapping[str, Tensor], updates: int) -> dict[str, Tensor]:
-    tensors = {"updates": torch.tensor(updates)}
-    for name, share in shares.items():
-        tensors[f"{name}:weight"] = share.detach().cpu().clone()
-        for key, moment in state.get(share, {}).items():
-            tensors[f"{name}:{key}"] = moment.detach().cpu().clone()
-    return tensors
-
-
-def _take_over(optimizer: torch.optim.Optimizer, shares: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> int:
-    with torch.no_grad():
-        for name, share in shares.items():
-            share.copy_(state[f"{name}:weight"])
-            found = {key.removeprefix(f"{name}:"): t for key, t in state.items() if key.startswith(f"{name}:")}
-            del found["weight"]
-            # AdamW counts its steps on the CPU
-            moments = {key: t.clone().to("cpu" if t.ndim == 0 else share.device) for key, t in found.items()}
-            if moments:
-                optimizer.state[share] = moments
-            else:
-                optimizer.state.pop(share, None)
-    return int(state["updates"])
-
-
-def _storages(tensors: Sequence[Tensor]) -> dict[int, int]:
-    """Return bytes by address of the memory behind the tensors, shared memory once."""
-    storages = [tensor.untyped_storage() for tensor in tensors]
-    return {storage.data_ptr(): storage.nbytes() for storage in storages if storage.nbytes()}
-
-
-def _held(parameters: Sequence[Tensor], optimizer: Sequence[Tensor]) -> HeldBytes:
-    weights = _storages(parameters)
-    rest = {address: size for address, size in _storages(optimizer).items() if address not in weights}
-    return HeldBytes(parameters=sum(weights.values()), optimizer=sum(rest.values()))
-
-
-class _Single:
-    """All weights and their optimiser in this process."""
-
-    rank = 0
-    world = 1
-
-    def __init__(self, module: nn.Module, learned: Mapping[str, nn.Parameter], rule: UpdateRule) -> None:
-        self._module = module
-        self._learned = dict(learned)
-        self._rule = rule
-        self._optimizer = _adamw(learned, rule)
-        self._updates = 0
-
-    def forward(self, *inputs: Any, **options: Any) -> Tensor:  # noqa: ANN401
-        output: Tensor = self._module(*inputs, **options)
-        return output
-
-    def train(self, mode: bool) -> None:  # noqa: FBT001
-        self._module.train(mode)
-
-    def backward(self, loss: Tensor, *, last: bool) -> None:  # noqa: ARG002 - one process waits for nobody
-        torch.autograd.backward(loss)
-
-    def step(self) -> Tensor:
-        norm = nn.utils.clip_grad_norm_(self._learned.values(), self._rule.max_gradient_norm)
-        if torch.isfinite(norm):
-            _set_rate(self._optimizer, self._rule, self._updates)
-            self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-        self._updates += 1
-        return norm
-
-    def summed(self, *values: float) -> tuple[float, ...]:
-        return values
-
-    def gathered(self, mine: Tensor, rows: Sequence[int]) -> list[Tensor]:  # noqa: ARG002 - there is no other
-        return [mine]
-
-    def weights(self) -> dict[str, Tensor]:
-        return {name: weight.detach().cpu().clone() for name, weight in self._learned.items()}
-
-    def load(self, weights: Mapping[str, Tensor]) -> None:
-        with torch.no_grad():
-            for name, weight in self._learned.items():
-                weight.copy_(weights[name])
-
-    def state(self) -> dict[str, Tensor]:
-        return _copies(self._optimizer.state, self._learned, self._updates)
-
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        self._updates = _take_over(self._optimizer, self._learned, state)
-
-    def held_bytes(self) -> HeldBytes:
-        moments = [t for state in self._optimizer.state.values() for t in state.values()]
-        return _held([p.data for p in self._module.parameters()], moments)
-
-
 class _Sharded:
     """One rank's share of weights and optimiser, in DeepSpeed's engine."""
 
@@ -301,7 +88,7 @@ class _Sharded:
     ) -> None:
         import deepspeed  # noqa: PLC0415 - seconds to import
 
-        self._gathered = deepspeed.zero.GatheredParameters
+        self._made_whole = deepspeed.zero.GatheredParameters
         self.rank = torch.distributed.get_rank()
         self.world = torch.distributed.get_world_size()
         self._module = module
@@ -311,7 +98,7 @@ class _Sharded:
         self._device = device
         self._updates = 0
         # before weights are shared out: then none has a shape, and all would look like biases
-        self._optimizer = _adamw(learned, rule)
+        self._optimizer = adamw(learned, rule)
         config = _engine_config(stage, rule, sum(weight.numel() for weight in learned.values()))
         if stage == 3:
             # weight by weight, so that a device never holds the model whole; what is in no parameter is small
@@ -336,7 +123,7 @@ class _Sharded:
         self._engine.backward(loss * self.world)
 
     def step(self) -> Tensor:
-        _set_rate(self._optimizer, self._rule, self._updates)
+        set_rate(self._optimizer, self._rule, self._updates)
         self._engine.step()  # nothing is updated where it found an overflow
         self._updates += 1
         norm = math.inf if self._zero.overflow else float(self._engine.get_global_grad_norm())
@@ -358,24 +145,24 @@ class _Sharded:
     def weights(self) -> dict[str, Tensor]:
         whole: dict[str, Tensor] = {}
         for name, weight in self._learned.items():  # one at a time: together they might not fit
-            with self._gathered([weight], enabled=self._stage == 3):
+            with self._made_whole([weight], enabled=self._stage == 3):
                 if self.rank == 0:
                     whole[name] = weight.detach().cpu().clone()
         return whole
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
         for name, weight in self._learned.items():
-            with self._gathered([weight], modifier_rank=0, enabled=self._stage == 3), torch.no_grad():
+            with self._made_whole([weight], modifier_rank=0, enabled=self._stage == 3), torch.no_grad():
                 if self.rank == 0:
                     weight.copy_(weights[name])
                 if self._stage < 3:
                     torch.distributed.broadcast(weight.data, src=0)
 
     def state(self) -> dict[str, Tensor]:
-        return _copies(self._optimizer.state, self._shares(), self._updates)
+        return state_copies(self._optimizer.state, self._shares(), self._updates)
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        self._updates = _take_over(self._optimizer, self._shares(), state)
+        self._updates = take_over(self._optimizer, self._shares(), state)
         if self._stage < 3:
             for share, whole in zip(self._shares().values(), self._zero.bit16_groups_flat, strict=True):
                 torch.distributed.all_gather_into_tensor(whole.data, share.detach().clone())
@@ -384,13 +171,12 @@ class _Sharded:
         weights = [p.data for p in self._module.parameters()]
         weights += [p.ds_tensor.data for p in self._module.parameters() if hasattr(p, "ds_tensor")]
         moments = [t for state in self._optimizer.state.values() for t in state.values()]
-        return _held(weights, [*moments, *self._shares().values()])
+        return measured(weights, [*moments, *self._shares().values()])
 
     def _shares(self) -> dict[str, Tensor]:
         """Return what this rank updates: per parameter group (or part of one) a flat piece of the weights."""
-        flat = (
-            self._zero.fp32_partitioned_groups_flat if self._stage == 3 else self._zero.single_partition_of_fp32_groups
-        )
+        zero = self._zero
+        flat = zero.fp32_partitioned_groups_flat if self._stage == 3 else zero.single_partition_of_fp32_groups
         return {f"share-{index}": share for index, share in enumerate(flat)}
 
     def _share_masters(self) -> None:

@@ -14,7 +14,7 @@ from ab_assets.models.loading import load_encoder
 from ab_assets.models.tokenization import FIRST_RESIDUE, SPECIAL_TOKENS
 from ab_assets.training.heads import TunedModel
 from ab_assets.training.loop import _class_weights, _start_at_prevalence
-from ab_assets.training.sharding import portions
+from ab_assets.training.portions import portions
 from ab_assets.training.trunk import ChainStates
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ab_assets.models.specification import ModelSpec
     from ab_assets.training.data import Example, FitData
     from ab_assets.training.recipe import Recipe
-    from ab_assets.training.sharding import Updater
+    from ab_assets.training.updates import Updater
 
 _SHOWN_ROWS = 5
 

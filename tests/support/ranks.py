@@ -38,7 +38,7 @@ def tiny_updater(make):
     import torch
     from torch import nn
 
-    from ab_assets.training.sharding import UpdateRule
+    from ab_assets.training.updates import UpdateRule
 
     class Tiny(nn.Module):
         def __init__(self):
@@ -59,7 +59,7 @@ def tiny_losses(updater, updates, *, scale=1.0):
     """Return the loss of each of these updates (by number) of seven examples with unequal lengths."""
     import torch
 
-    from ab_assets.training.sharding import portions
+    from ab_assets.training.portions import portions
 
     losses = []
     for update in updates:
