@@ -123,7 +123,7 @@ class RecipeTable(Table):
     @model_validator(mode="after")
     def _full_has_no_last_layers(self) -> Self:
         if self.method == "full" and self.trainable_layers is not None:
-            msg = 'trainable_layers says which layers learn, method = "full" trains all of them: leave one out'
+            msg = "trainable_layers says which layers learn, method = \"full\" trains all of them: leave one out"
             raise ValueError(msg)
         return self
 

@@ -26,8 +26,8 @@ _ADAPTED = 4
 _CUDA_BYTES = 1 << 30
 _USABLE = 0.95
 
-# As sharding.py sets them up: elements in each of two exchange buffers.
-_BUCKET = 50_000_000
+BUCKET = 50_000_000
+"""Elements that ranks exchange in one message at most; DeepSpeed reserves two such buffers."""
 
 _FEWEST_TOKENS = 1024  # a pass of fewer is not worth having: then rather more devices
 _MOST_DEVICES = 64
@@ -172,7 +172,7 @@ def demand(shape: Shape, training: Training, *, stage: Stage, processes: int, pa
     }
     buffers = 0
     if stage:
-        buffers = 2 * _FP32 * min(learned, _BUCKET)
+        buffers = 2 * _FP32 * min(learned, BUCKET)
     if stage == 3:
         # the layer that runs and the one that comes, whole
         at_hand = min(2, shape.layers) * shape.layer_parameters

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
+from ab_assets.training.placement import BUCKET
 from ab_assets.training.updates import adamw, measured, set_rate, state_copies, take_over
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from ab_assets.training.updates import HeldBytes, Updater, UpdateRule
 
 Stage = Literal[0, 1, 2, 3]
-
-# Elements that ranks exchange in one message at most; DeepSpeed reserves two such buffers.
-_BUCKET = 50_000_000
 
 
 def rank_seed(seed: int, rank: int) -> int:
@@ -198,7 +196,7 @@ class _Sharded:
 
 
 def _engine_config(stage: Stage, rule: UpdateRule, learned: int) -> dict[str, Any]:
-    bucket = min(learned + learned % 2, _BUCKET)  # even: DeepSpeed aligns to two elements
+    bucket = min(learned + learned % 2, BUCKET)  # even: DeepSpeed aligns to two elements
     return {
         # the updater says where an update ends, so DeepSpeed's own count of passes has no say
         "train_micro_batch_size_per_gpu": 1,
