@@ -38,7 +38,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
 
 @app.command()
 def models(*, as_json: Json = False) -> None:
-    """List the models: what is here, what must be downloaded, licence, size.
+    """List the models: size, licence, what they were trained with, what they need, what is here or must be brought.
 
     \b
     ab-assets models
@@ -50,10 +50,15 @@ def models(*, as_json: Json = False) -> None:
     if as_json:
         say_json(rows)
         return
+    columns = ("name", "parameters_text", "licence", "trained_with", "needs_text", "here")
     say_table(
-        ["model", "parameters", "licence", "here", "where or what is missing"],
-        [[r["name"], r["parameters_text"], r["licence"], "yes" if r["available"] else "no", r["where"]] for r in rows],
+        ["model", "parameters", "licence", "trained with", "needs", "here"],
+        [[row[column] for column in columns] for row in rows],
     )
+    if bring := [row for row in rows if row["bring"]]:
+        say("\nBring these files, then run the command again (docs/models.md):")
+        for row in bring:
+            say(f"  {row['name']}: {row['bring']}")
 
 
 @app.command()

@@ -10,7 +10,8 @@ AbAssetsError
 ├── UnavailableError             weights or data are not on this machine         4
 ├── CorruptArtifactError         a stored file is not what its manifest says     5
 ├── MissingArtifactError         an upstream result has not been made yet        6
-└── FitFailedError               training produced no usable model               1
+├── FitFailedError               training produced no usable model               1
+└── InterruptedFitError          a fit was told to stop, and can go on later     1
 
 A message says what, where, found against expected, and the next step.
 """
@@ -114,3 +115,7 @@ class MissingArtifactError(AbAssetsError):
 
 class FitFailedError(AbAssetsError):
     """Training produced no usable model."""
+
+
+class InterruptedFitError(AbAssetsError):
+    """A fit was told to stop; what it had reached is stored, and the same fit goes on from there."""

@@ -237,7 +237,7 @@ NODES: Mapping[str, Node] = {
             name="predictions",
             job="evaluate",
             group="models",
-            description="Validation and test scores: fine-tuned, frozen probe, and both trained on shuffled labels.",
+            description="Validation and test scores: fine-tuned, frozen probes (linear, SVM), and all of them trained on shuffled labels.",
             inputs=(
                 "curated_dataset",
                 "split",
@@ -328,7 +328,8 @@ PRODUCTS = ("embeddings", "fine_tuned_checkpoint", "shuffled_label_checkpoint", 
 
 def recipe_of(spec: ModelSpec, benchmark: Benchmark) -> Recipe:
     """Return the model's own recipe with what the benchmark overrides."""
-    return Recipe.from_parts(spec.recipe, benchmark.training.overrides())
+    training = benchmark.training
+    return Recipe.for_model(spec, benchmark.task, training.overrides(), preset=training.preset)
 
 
 def question_of(
@@ -337,8 +338,9 @@ def question_of(
     """Return the question whose answer is asset `name` of this benchmark (and model), given its inputs' digests."""
     node = NODES[name]
     parameters = node.parameters(benchmark)
-    if node.trained and spec is not None:
-        parameters |= {"recipe": recipe_of(spec, benchmark).to_dict()}
+    if node.group == "models" and spec is not None:
+        recipe = recipe_of(spec, benchmark)
+        parameters |= {"recipe": recipe.to_dict()} if node.trained else recipe.seeing()
     return Question(
         asset=name,
         inputs=dict(inputs),

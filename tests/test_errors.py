@@ -25,6 +25,7 @@ CODES = {
     "CorruptArtifactError": 5,
     "MissingArtifactError": 6,
     "FitFailedError": 1,
+    "InterruptedFitError": 1,
 }
 
 

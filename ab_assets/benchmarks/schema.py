@@ -206,22 +206,35 @@ class Split(_Table):
 
 
 class Training(_Table):
-    """Overrides of the model's own recipe; None keeps what the catalogue says."""
+    """Overrides of the model's own recipe; None keeps what the catalogue says.
 
+    `preset`: "abflow" takes the recipe of the pipeline of that name, under what else is said here.
+    """
+
+    preset: Literal["abflow"] | None = None
+    method: Literal["last-layers", "full", "lora"] | None = None
+    trainable_layers: Annotated[int, Field(ge=0, le=100)] | None = None
+    frozen_dropout: bool | None = None
+    lora_rank: Annotated[int, Field(ge=1, le=256)] | None = None
+    lora_alpha: Annotated[float, Field(gt=0)] | None = None
+    lora_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    pairing: Literal["as-trained", "separate", "joined"] | None = None
     learning_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
     epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=4096)] | None = None
-    trainable_layers: Annotated[int, Field(ge=0, le=100)] | None = None
     patience: Annotated[int, Field(ge=1)] | None = None
     weight_decay: Annotated[float, Field(ge=0)] | None = None
     warmup_fraction: Annotated[float, Field(ge=0, le=1)] | None = None
+    max_gradient_norm: Annotated[float, Field(gt=0)] | None = None
     pooling: Literal["mean", "cls"] | None = None
+    head: Literal["linear", "dense"] | None = None
     class_weight: Literal["balanced", "none"] | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    cpu_precision: Literal["fp32", "bf16"] | None = None
 
     def overrides(self) -> dict[str, object]:
         """Return only what was set, to be laid over a model's recipe."""
-        return {name: value for name, value in self if value is not None}
+        return {name: value for name, value in self if value is not None and name != "preset"}
 
 
 class Evaluation(_Table):

@@ -11,17 +11,27 @@ from ab_assets.plan import plan
 
 if TYPE_CHECKING:
     from ab_assets.home import Home
+    from ab_assets.models.specification import ModelSpec
 
 Row = dict[str, Any]
 SHOWN_METRICS = ("ap", "auroc", "mcc", "f1", "recall", "fpr")
 
 
 def model_rows(home: Home) -> list[Row]:
-    """Return one row per model of the catalogue."""
+    """Return one row per model of the catalogue; `here` says in a word or two whether it can run now.
+
+    `bring`: what a person has to put where, for a model that cannot be downloaded.
+    """
     rows = []
     for name, spec in home.catalogue().items():
         found = availability(spec)
-        missing = ", ".join(str(file) for file in found.missing_files)
+        missing = ", ".join(found.missing_files)
+        download = found.download_bytes
+        pinned = spec.source.kind == "twin" or bool(spec.source.revision)
+        allowed = pinned or getattr(spec.source, "allow_unpinned", False)
+        here = "yes" if allowed else "needs a pin"
+        if not found.available:
+            here = f"download {_bytes(download)}" if download is not None else "bring files"
         rows.append(
             {
                 "name": name,
@@ -30,8 +40,16 @@ def model_rows(home: Home) -> list[Row]:
                 "parameters": spec.parameters,
                 "parameters_text": _size(spec.parameters),
                 "licence": spec.licence,
+                "trained_with": "pairs" if spec.pairing.context == "joined" else "single chains",
+                "needs": spec.needs.model_dump(),
+                "needs_text": _needs(spec),
                 "available": found.available,
-                "where": found.where if found.available else f"{found.where}: {missing}" if missing else found.where,
+                "pinned": pinned,
+                "here": here,
+                "download_bytes": download,
+                "missing_files": list(found.missing_files),
+                "where": found.where,
+                "bring": f"{missing} to {found.where}" if not found.available and download is None else "",
             }
         )
     return rows
@@ -140,6 +158,18 @@ def _cell(value: Row | None) -> str:
     if value["low"] is None:
         return f"{value['value']:.3f}"
     return f"{value['value']:.3f} [{value['low']:.2f}, {value['high']:.2f}]"
+
+
+def _needs(spec: ModelSpec) -> str:
+    needs = spec.needs
+    if not needs.gpus or not needs.gpu_memory_gib:
+        return f"{needs.memory_gib:g} GiB"
+    times = f"{needs.gpus} x " if needs.gpus > 1 else ""
+    return f"{times}{needs.gpu_memory_gib:g} GiB GPU, {needs.precision}"
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def _size(parameters: int) -> str:

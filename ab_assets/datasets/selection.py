@@ -59,11 +59,6 @@ def select_rows(curated: pl.DataFrame, benchmark: Benchmark) -> Selection:
     return Selection(rows, conform(table, REMOVED), unlabelled)
 
 
-def sequences_of(rows: pl.DataFrame, chains: Sequence[str]) -> list[str]:
-    """Return the distinct sequences of `chains` ("vh", "vl") in `rows`, sorted."""
-    return pl.concat([rows[chain] for chain in chains]).drop_nulls().unique().sort().to_list()
-
-
 def _set_apart(
     rows: pl.DataFrame, removed: list[pl.DataFrame], chosen: pl.Expr, *, reason: str, same: Sequence[str] = ()
 ) -> pl.DataFrame:

@@ -3,28 +3,42 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
 
-from ab_assets.errors import BadInputError, CorruptArtifactError, UnavailableError
+from ab_assets.errors import BadInputError, CorruptArtifactError, UnavailableError, UnreadableFileError
 from ab_assets.models.specification import HubSource, LocalSource, ModelSpec, PackageSource, TwinSource
 
 CONFIG = "config.json"
-VOCABULARY = "vocab.txt"
+VOCABULARIES = ("vocab.txt", "vocab.json", "tokenizer.json")
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+INDEX = ".index.json"  # after the name of weights that come in shards
+PINS = "pins.toml"  # in the user's models folder: name = "revision" for models that say none
 _BYTES_PER_PARAMETER = 4  # every model of the catalogue is published in float32
+_SAFETENSORS = ["model.safetensors", f"model.safetensors{INDEX}", "model-*-of-*.safetensors"]
+_PICKLES = ["pytorch_model.bin", f"pytorch_model.bin{INDEX}", "pytorch_model-*-of-*.bin"]
+_OTHER_NAMES = (
+    "The weights may also be pytorch_model.bin, or shards with their .index.json; the vocabulary vocab.json or "
+    "tokenizer.json."
+)
 _BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """The three files a model is loaded from."""
+    """The files a model is loaded from; `weights`: one file, or an index and the shards it names."""
 
     config: Path
-    weights: Path
     vocabulary: Path
+    weights: tuple[Path, ...]
+
+    @property
+    def shards(self) -> tuple[Path, ...]:
+        """The files that hold tensors."""
+        return tuple(file for file in self.weights if not file.name.endswith(INDEX))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +78,26 @@ def require_available(spec: ModelSpec) -> Availability:
 
 
 def require_pinned(spec: ModelSpec) -> None:
-    """Raise BadInputError, saying how to pin it, when nothing says which weights `spec` means."""
+    """Raise BadInputError, saying how to pin it, when nothing says which weights `spec` means and that is not allowed.
+
+    A local directory has to be complete to be pinned: UnavailableError names what it lacks.
+    """
     source = spec.source
     if isinstance(source, TwinSource) or source.revision:
         return
+    if not isinstance(source, PackageSource) and source.allow_unpinned:
+        return
+    pin = "<the commit hash that its page shows>"
     if isinstance(source, LocalSource):
-        folder = _folder(source)
-        complete = not _missing(source, folder)
-        digest = directory_digest(folder) if complete else "the sha256 this message shows once the files exist"
-        hint = f'Write revision = "{digest}" under [{spec.name}.source].'
-    else:
-        hint = f"Write the commit hash that its page shows as revision = ... under [{spec.name}.source]."
-    raise BadInputError(what=f"model {spec.name} is not pinned: it does not say which weights it means", hint=hint)
+        found = availability(spec)
+        if not found.available:
+            _refuse(spec, found)
+        pin = directory_digest(_folder(source))
+    raise BadInputError(
+        what=f"model {spec.name} is not pinned: it does not say which weights it means",
+        hint=f'Write {spec.name} = "{pin}" into $AB_ASSETS_HOME/models/{PINS}, or in a model file of your own '
+        f'revision = "{pin}" under [{spec.name}.source]; allow_unpinned = true there takes whatever is found.',
+    )
 
 
 def obtain_files(spec: ModelSpec) -> ModelFiles:
@@ -92,15 +114,15 @@ def obtain_files(spec: ModelSpec) -> ModelFiles:
     if not found.available or isinstance(source, TwinSource):
         _refuse(spec, found)
     folder = _folder(source)
-    files = ModelFiles(folder / CONFIG, _weights(folder), _vocabulary(source, folder))
+    files = ModelFiles(folder / CONFIG, _vocabulary(source, folder), _weights(folder))
     _require_digest(spec, files)
     return files
 
 
 def directory_digest(folder: Path) -> str:
-    """Return the sha256 that pins a model directory: over the names and contents of the three files that are read."""
+    """Return the sha256 that pins a model directory: over the names and contents of the files that are read."""
     digest = hashlib.sha256()
-    for file in (folder / CONFIG, folder / VOCABULARY, _weights(folder)):
+    for file in (folder / CONFIG, _first(folder, VOCABULARIES), *_weights(folder)):
         digest.update(f"{file.name} {file_digest(file)}\n".encode())
     return digest.hexdigest()
 
@@ -119,12 +141,13 @@ def _refuse(spec: ModelSpec, found: Availability) -> NoReturn:
     if isinstance(source, PackageSource):
         hint = f"Install it: pip install {source.distribution}"
     elif isinstance(source, HubSource):
+        revision = f" --revision {source.revision}" if source.revision else ""
         hint = (
-            f"Download them where there is a network (hf download {source.repository} --revision {source.revision}) "
-            f"and put them into {found.where}"
+            f"Download them where there is a network (hf download {source.repository}{revision}) "
+            f"and put them into {found.where}. {_OTHER_NAMES}"
         )
     else:
-        hint = f"Put them into {found.where}"
+        hint = f"Put them into {found.where}. {_OTHER_NAMES}"
     raise UnavailableError(
         what=f"the weights of model {spec.name} are not on this machine",
         where=found.where,
@@ -150,34 +173,59 @@ def _folder(source: PackageSource | HubSource | LocalSource | TwinSource) -> Pat
     if isinstance(source, HubSource):
         from huggingface_hub.constants import HF_HUB_CACHE  # noqa: PLC0415 - 0.2 s that most commands do not need
 
-        repository = "models--" + source.repository.replace("/", "--")
-        return Path(HF_HUB_CACHE) / repository / "snapshots" / source.revision
+        repository = Path(HF_HUB_CACHE) / ("models--" + source.repository.replace("/", "--"))
+        branch = repository / "refs" / "main"
+        revision = source.revision or (branch.read_text(encoding="utf-8").strip() if branch.is_file() else "main")
+        return repository / "snapshots" / revision
     return Path()
 
 
 def _vocabulary(source: PackageSource | HubSource | LocalSource | TwinSource, folder: Path) -> Path:
     if isinstance(source, PackageSource):
         return Path(str(metadata.distribution(source.distribution.partition("==")[0]).locate_file(source.vocabulary)))
-    return folder / VOCABULARY
+    return _first(folder, VOCABULARIES)
 
 
-def _weights(folder: Path) -> Path:
-    return next((folder / name for name in WEIGHTS if (folder / name).is_file()), folder / WEIGHTS[0])
+def _first(folder: Path, names: tuple[str, ...]) -> Path:
+    return next((folder / name for name in names if (folder / name).is_file()), folder / names[0])
+
+
+def _weights(folder: Path) -> tuple[Path, ...]:
+    for name in WEIGHTS:
+        if (folder / name).is_file():
+            return (folder / name,)
+        if (index := folder / f"{name}{INDEX}").is_file():
+            return (index, *(folder / shard for shard in _shards(index)))
+    return (folder / WEIGHTS[0],)
+
+
+def _shards(index: Path) -> list[str]:
+    try:
+        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        if shards and all(Path(shard).name == shard for shard in shards):
+            return shards
+        problem = f"{shards[:3]}"
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        problem = repr(error)
+    raise UnreadableFileError(
+        what="this index does not say which files beside it hold the weights", where=str(index), found=problem
+    )
 
 
 def _missing(source: PackageSource | HubSource | LocalSource | TwinSource, folder: Path) -> tuple[str, ...]:
-    wanted = (folder / CONFIG, _weights(folder), _vocabulary(source, folder))
+    wanted = (folder / CONFIG, *_weights(folder), _vocabulary(source, folder))
     return tuple(file.name for file in wanted if not file.is_file())
 
 
 def _download(spec: ModelSpec, source: HubSource, found: Availability) -> None:
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - see above
 
+    revision = source.revision or None
     try:
-        files = [CONFIG, VOCABULARY, WEIGHTS[0]]
-        snapshot_download(source.repository, revision=source.revision, allow_patterns=files)
+        files = [CONFIG, *VOCABULARIES, *_SAFETENSORS]
+        snapshot_download(source.repository, revision=revision, allow_patterns=files)
         if _missing(source, _folder(source)):
-            snapshot_download(source.repository, revision=source.revision, allow_patterns=[WEIGHTS[1]])
+            snapshot_download(source.repository, revision=revision, allow_patterns=_PICKLES)
     except OSError as error:  # every failure of the hub client is one: no network, offline mode, no such revision
         try:
             _refuse(spec, found)
@@ -188,15 +236,16 @@ def _download(spec: ModelSpec, source: HubSource, found: Availability) -> None:
 def _require_digest(spec: ModelSpec, files: ModelFiles) -> None:
     source = spec.source
     if isinstance(source, PackageSource):
-        actual = file_digest(files.weights)
-    elif isinstance(source, LocalSource):
+        (weights,) = files.weights
+        actual = file_digest(weights)
+    elif isinstance(source, LocalSource) and source.revision:
         actual = directory_digest(Path(source.directory))
     else:
         return  # a commit hash names its files; the hub client checks what it fetches
     if actual != source.revision:
         raise CorruptArtifactError(
             what=f"the weights of model {spec.name} are not the ones its revision names",
-            where=str(files.weights),
+            where=str(files.weights[0].parent),
             found=actual,
             expected=source.revision,
             hint="Restore the files, or give changed weights a model name of their own.",

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from ab_assets.errors import BadInputError, UnknownNameError, UnreadableFileError
 from ab_assets.keys import is_key, require_key
+from ab_assets.models.availability import PINS
 from ab_assets.models.specification import (
     HubSource,
     LocalSource,
@@ -42,13 +43,15 @@ _TABLES: dict[tuple[str, ...], type[Table]] = {
 def load_catalogue(user_directory: Path | None = None) -> dict[str, ModelSpec]:
     """Return every model by name: the built-in ones in their order, then those of `user_directory`/*.toml.
 
+    The directories of built-in local models are relative to `user_directory`; its pins.toml pins models that are not.
+
     Raises UnreadableFileError for a file that is no TOML, BadInputError for a name that is no key or is taken, and
     for tables that say something the schema does not know (all of a file's problems at once).
     """
     specs: dict[str, ModelSpec] = {}
     origin: dict[str, Path] = {}
     for file in [BUILT_IN, *_user_files(user_directory)]:
-        for spec in read_model_file(file):
+        for spec in read_model_file(file, folder=user_directory if file == BUILT_IN else file.parent):
             if spec.name in specs:
                 raise BadInputError(
                     what=f"the model name {spec.name!r} is already taken",
@@ -58,7 +61,7 @@ def load_catalogue(user_directory: Path | None = None) -> dict[str, ModelSpec]:
                 )
             specs[spec.name] = spec
             origin[spec.name] = file
-    return specs
+    return specs | _pinned(specs, user_directory) if user_directory is not None else specs
 
 
 def get_model(catalogue: dict[str, ModelSpec], name: str) -> ModelSpec:
@@ -75,12 +78,9 @@ def get_model(catalogue: dict[str, ModelSpec], name: str) -> ModelSpec:
     )
 
 
-def read_model_file(file: Path) -> list[ModelSpec]:
-    """Return the models of one TOML file, one per [name] table; paths in it are relative to its folder."""
-    try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UnreadableFileError(what="this is no TOML file", where=str(file), found=str(error)) from error
+def read_model_file(file: Path, *, folder: Path | None = None) -> list[ModelSpec]:
+    """Return the models of one TOML file, one per [name] table; paths in it are relative to `folder`, if any."""
+    tables = _read_toml(file)
     specs: list[ModelSpec] = []
     problems: list[str] = []
     for name, table in tables.items():
@@ -89,7 +89,7 @@ def read_model_file(file: Path) -> list[ModelSpec]:
             problems.append(f"{name}: a model is a table ([{name}]), not a value")
             continue
         try:
-            specs.append(_with_absolute_paths(ModelSpec(name=name, **_without_name(table)), file))
+            specs.append(_with_absolute_paths(ModelSpec(name=name, **_without_name(table)), folder))
         except ValidationError as error:
             problems += [_in_words(name, detail) for detail in error.errors()]
     if problems:
@@ -98,8 +98,39 @@ def read_model_file(file: Path) -> list[ModelSpec]:
     return specs
 
 
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UnreadableFileError(what="this is no TOML file", where=str(file), found=str(error)) from error
+
+
 def _user_files(directory: Path | None) -> list[Path]:
-    return sorted(directory.glob("*.toml")) if directory is not None and directory.is_dir() else []
+    if directory is None or not directory.is_dir():
+        return []
+    return sorted(file for file in directory.glob("*.toml") if file.name != PINS)
+
+
+def _pinned(specs: dict[str, ModelSpec], directory: Path) -> dict[str, ModelSpec]:
+    file = directory / PINS
+    pinned = {}
+    for name, revision in (_read_toml(file) if file.is_file() else {}).items():
+        spec = get_model(specs, name)
+        if isinstance(spec.source, TwinSource) or spec.source.revision:
+            raise BadInputError(
+                what=f"model {name} needs no pin: it has one already", where=str(file), hint="Take the line out."
+            )
+        try:
+            source = type(spec.source).model_validate(spec.source.model_dump() | {"revision": revision})
+        except ValidationError as error:
+            raise BadInputError(
+                what=f"the pin of {name} is none",
+                where=str(file),
+                found=repr(revision),
+                expected="a commit hash (40 digits of 0-9, a-f) or a sha256 (64)",
+            ) from error
+        pinned[name] = spec.model_copy(update={"source": source})
+    return pinned
 
 
 def _without_name(table: dict[str, Any]) -> dict[str, Any]:
@@ -107,10 +138,10 @@ def _without_name(table: dict[str, Any]) -> dict[str, Any]:
     return {("name (the heading is the name)" if key == "name" else key): value for key, value in table.items()}
 
 
-def _with_absolute_paths(spec: ModelSpec, file: Path) -> ModelSpec:
-    if not isinstance(spec.source, LocalSource):
+def _with_absolute_paths(spec: ModelSpec, folder: Path | None) -> ModelSpec:
+    if not isinstance(spec.source, LocalSource) or folder is None:
         return spec
-    directory = str((file.parent / Path(spec.source.directory).expanduser()).resolve())
+    directory = str((folder / Path(spec.source.directory).expanduser()).resolve())
     return spec.model_copy(update={"source": spec.source.model_copy(update={"directory": directory})})
 
 

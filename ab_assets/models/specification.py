@@ -35,32 +35,49 @@ class PackageSource(Table):
 
 
 class HubSource(Table):
-    """Weights of a Hugging Face repository; `revision` is a full commit hash."""
+    """Weights of a Hugging Face repository; `revision` is a full commit hash.
+
+    `allow_unpinned`: without a revision take what the branch main holds; nothing notices when that changes.
+    `ignore_remote_code`: read the weights of a repository that brings code of its own into the classes of `family`;
+    its code is never run.
+    """
 
     kind: Literal["hub"]
     repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
-    revision: Pin
+    revision: Pin = ""
+    allow_unpinned: bool = False
+    ignore_remote_code: bool = False
     initialise: Initialise = "pre-trained"
     seed: Seed = 0
 
 
 class LocalSource(Table):
-    """Weights in a directory of this machine, relative to the model file; `revision` is `directory_digest` of it."""
+    """Weights in a directory of this machine, relative to the model file; `revision` is `directory_digest` of it.
+
+    The directories of the built-in models are relative to $AB_ASSETS_HOME/models. `allow_unpinned` and
+    `ignore_remote_code` as for a hub source.
+    """
 
     kind: Literal["local"]
     directory: str
     revision: Pin = ""
+    allow_unpinned: bool = False
+    ignore_remote_code: bool = False
     initialise: Initialise = "pre-trained"
     seed: Seed = 0
 
 
 class TwinSource(Table):
-    """A tiny randomly initialised model of the same classes, for tests and for trying things out."""
+    """A tiny randomly initialised model of the same classes, for tests and for trying things out.
+
+    `learned_positions`: an esm twin numbers positions as ESM-1b does, instead of rotating by them as ESM-2 does.
+    """
 
     kind: Literal["twin"]
     layers: Annotated[int, Field(ge=1, le=12)] = 3
-    hidden: Annotated[int, Field(ge=8, le=256, multiple_of=4)] = 32
+    hidden: Annotated[int, Field(ge=8, le=256, multiple_of=8)] = 32
     seed: Seed = 0
+    learned_positions: bool = False
 
     @property
     def revision(self) -> str:
@@ -76,12 +93,13 @@ class Pairing(Table):
 
     `context`: "joined" for a model that was trained on pairs in one text, "separate" for one that saw single chains; a
     recipe may ask for either. `separator`: tokens between the chains; none means those with which a text of the family
-    ends. `order`: which chain comes first.
+    ends. `order`: which chain comes first. `marks`: tokens right before vh and vl, for a model that names its chains.
     """
 
     context: Literal["separate", "joined"] = "separate"
     separator: tuple[str, ...] = ()
     order: Literal["HL", "LH"] = "HL"
+    marks: tuple[()] | tuple[str, str] = ()
 
 
 class RecipeTable(Table):
@@ -123,7 +141,7 @@ class RecipeTable(Table):
     @model_validator(mode="after")
     def _full_has_no_last_layers(self) -> Self:
         if self.method == "full" and self.trainable_layers is not None:
-            msg = "trainable_layers says which layers learn, method = \"full\" trains all of them: leave one out"
+            msg = 'trainable_layers says which layers learn, method = "full" trains all of them: leave one out'
             raise ValueError(msg)
         return self
 
@@ -136,12 +154,13 @@ class RecipeTable(Table):
 class Needs(Table):
     """What a run of the model asks of a machine. `precision` is that of a GPU; see a recipe's `cpu_precision`.
 
-    `memory_gib`: main memory. `zero_stage`: how DeepSpeed shares optimiser (1), gradients (2) and weights (3) between
-    several GPUs; "auto" takes the cheapest that fits.
+    `memory_gib`: main memory. `gpu_memory_gib`: of one GPU, for the model's own recipe. `zero_stage`: how DeepSpeed
+    shares optimiser (1), gradients (2) and weights (3) between several GPUs; "auto" takes the cheapest that fits.
     """
 
     gpus: Annotated[int, Field(ge=0, le=64)] = 1
     memory_gib: Annotated[float, Field(gt=0)] = 8
+    gpu_memory_gib: Annotated[float, Field(ge=0)] = 8
     shm_gib: Annotated[float, Field(ge=0)] = 1
     precision: Precision = "bf16"
     zero_stage: Literal["auto", 0, 1, 2, 3] = "auto"
@@ -163,16 +182,20 @@ class ModelSpec(Table):
     needs: Needs = Needs()
 
     def identity(self) -> dict[str, object]:
-        """Return what the model's results depend on, JSON-able: no title, no needs and no path of this machine.
+        """Return what the model's results depend on, JSON-able: no title, no size and no path of this machine.
 
-        The recipe is left out because a fit states its own.
+        Only where nothing pins a local model its directory stands for it. The recipe is left out because a fit states
+        its own.
         """
-        source = self.source.model_dump(mode="json", exclude={"directory", "vocabulary"})
+        unpinned = isinstance(self.source, LocalSource) and not self.source.revision
+        besides = {"vocabulary", "allow_unpinned", "ignore_remote_code"} | (set() if unpinned else {"directory"})
+        source = self.source.model_dump(mode="json", exclude=besides)
         if source.get("initialise") == "pre-trained":
             del source["seed"]
         return {
             "family": self.family,
             "max_length": self.max_length,
             "pairing": self.pairing.model_dump(mode="json"),
+            "precision": self.needs.precision,
             "source": source,
         }

@@ -1,45 +1,57 @@
-"""A chain becomes exactly one token per residue between two special tokens, whatever residues it holds."""
+"""A text of one or two chains becomes exactly one token per residue, whatever residues it holds."""
 
 from __future__ import annotations
 
+import json
 import string
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ab_assets.errors import CorruptArtifactError
+from ab_assets.errors import BadInputError, CorruptArtifactError, UnreadableFileError
+from ab_assets.models.specification import Pairing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-# The names by which published vocabularies call the special tokens: BERT's, ESM's (which RoBERTa-like ones mix).
+# The names by which published vocabularies call the special tokens: BERT's, ESM's, RoBERTa's.
 _CLS = ("[CLS]", "<cls>", "<s>")
 _EOS = ("[SEP]", "<eos>", "</s>")
 _PAD = ("[PAD]", "<pad>")
 _UNKNOWN = ("[UNK]", "<unk>")
 
-FIRST_RESIDUE = 1
-"""Index of the first residue's token: only the start token is before it."""
-
-SPECIAL_TOKENS = 2
-"""How many tokens a chain has besides its residues."""
+AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 
 
 @dataclass(frozen=True, slots=True)
 class TokenizedChain:
-    """The tokens of one chain: start, `seen_residues` residues from the N terminus, end.
+    """Where one chain lies in the tokens of its text: residue i (from 0) is token `start + i`, for i < `seen`.
 
-    Residue i (from 0) is token `FIRST_RESIDUE + i`; residues from `seen_residues` on are truncated.
+    seen, truncated: residues before and after the cut at the C-terminal end; unknown: seen residues without a token of
+    their own.
     """
 
+    start: int
+    seen: int
+    truncated: int
+    unknown: int
+
+    @property
+    def stop(self) -> int:
+        """Index after the last seen residue's token."""
+        return self.start + self.seen
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizedText:
+    """The tokens of a text; `chains` in the order in which the text gives them, whichever the model reads first."""
+
     ids: tuple[int, ...]
-    seen_residues: int
-    truncated_residues: int
-    unknown_residues: int
+    chains: tuple[TokenizedChain, ...]
 
 
 class ResidueTokenizer:
-    """Turns chains into token ids straight from a vocabulary: a residue it does not hold becomes the unknown token."""
+    """Turns texts into token ids straight from a vocabulary: a residue it does not hold becomes the unknown token."""
 
     def __init__(self, vocabulary: Mapping[str, int]) -> None:
         self.size = len(vocabulary)
@@ -47,6 +59,7 @@ class ResidueTokenizer:
         self.eos = _special(vocabulary, _EOS)
         self.pad = _special(vocabulary, _PAD)
         self.unknown = _special(vocabulary, _UNKNOWN)
+        self._vocabulary = dict(vocabulary)
         self._residues = {letter: vocabulary[letter] for letter in string.ascii_uppercase if letter in vocabulary}
 
     @property
@@ -54,27 +67,104 @@ class ResidueTokenizer:
         """The one-letter codes that have a token of their own."""
         return frozenset(self._residues)
 
-    def encode(self, sequence: str, max_length: int) -> TokenizedChain:
-        """Return the tokens of the first `max_length` residues of `sequence` (upper-case one-letter codes)."""
-        seen = sequence[:max_length]
-        residues = self._residues
-        body = tuple(residues.get(letter, self.unknown) for letter in seen)
-        return TokenizedChain(
-            ids=(self.cls, *body, self.eos),
-            seen_residues=len(seen),
-            truncated_residues=len(sequence) - len(seen),
-            unknown_residues=sum(letter not in residues for letter in seen),
-        )
+    def encode(self, text: tuple[str, ...], max_length: int, pairing: Pairing | None = None) -> TokenizedText:
+        """Return the tokens of `text`: one chain, or (vh, vl) that share a pass as `pairing` says; upper-case letters.
+
+        A text of more than `max_length` residues is cut at C-terminal ends: the longer chain loses residues until both
+        are equally long, then they lose them in turn, the second first.
+
+        Raises BadInputError when the vocabulary lacks a token that `pairing` names.
+        """
+        pairing = pairing or Pairing()
+        seen = _shares([len(chain) for chain in text], max_length)
+        separator, marks = self._between(pairing) if len(text) > 1 else ((), ((),))
+        ids = [self.cls]
+        chains: dict[int, TokenizedChain] = {}
+        for index in _reading_order(len(text), pairing):
+            if chains:
+                ids += separator
+            ids += marks[index]
+            body = text[index][: seen[index]]
+            chains[index] = TokenizedChain(
+                start=len(ids),
+                seen=len(body),
+                truncated=len(text[index]) - len(body),
+                unknown=sum(letter not in self._residues for letter in body),
+            )
+            ids += [self._residues.get(letter, self.unknown) for letter in body]
+        return TokenizedText((*ids, self.eos), tuple(chains[index] for index in range(len(text))))
+
+    def _between(self, pairing: Pairing) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+        named = (*pairing.separator, *pairing.marks)
+        if missing := [token for token in named if token not in self._vocabulary]:
+            raise BadInputError(
+                what=f"the vocabulary lacks {', '.join(missing)}, which the model's pairing names",
+                expected=f"tokens such as {', '.join(list(self._vocabulary)[:5])}",
+                hint="Check `separator` and `marks` under [<model>.pairing].",
+            )
+        separator = tuple(self._vocabulary[token] for token in pairing.separator) or (self.eos,)
+        marks = tuple((self._vocabulary[token],) for token in pairing.marks) or ((), ())
+        return separator, marks
 
 
 def read_vocabulary(file: Path) -> dict[str, int]:
-    """Return token -> id from a vocab.txt: one token per line, ids count lines from 0."""
-    return vocabulary_of(file.read_text(encoding="utf-8").splitlines())
+    """Return token -> id from a vocab.txt (ids count lines from 0), a vocab.json or a tokenizer.json.
+
+    Raises UnreadableFileError when the file is not what its name says, CorruptArtifactError when it lacks an amino
+    acid.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+        vocabulary = vocabulary_of(text.splitlines()) if file.suffix == ".txt" else _from_json(json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UnreadableFileError(what="this is no vocabulary", where=str(file), found=repr(error)) from error
+    if missing := [letter for letter in AMINO_ACIDS if letter not in vocabulary]:
+        raise CorruptArtifactError(
+            what="the vocabulary has no token for every amino acid",
+            where=str(file),
+            found=f"{len(vocabulary)} tokens without {', '.join(missing)}",
+            expected="one token per residue",
+            hint="A model that reads several residues as one token cannot be used here.",
+        )
+    return vocabulary
 
 
 def vocabulary_of(tokens: Sequence[str]) -> dict[str, int]:
     """Return token -> id, ids in the order of `tokens`."""
     return {token.strip(): index for index, token in enumerate(tokens)}
+
+
+def _from_json(content: Mapping[str, object]) -> dict[str, int]:
+    if "model" not in content:  # vocab.json: the mapping itself
+        return {str(token): _index(index) for token, index in content.items()}
+    model = content["model"]
+    added = content.get("added_tokens") or []
+    if not isinstance(model, dict) or not isinstance(added, list):
+        raise TypeError(type(model))
+    tokens = model["vocab"]
+    if isinstance(tokens, list):  # unigram models: [token, score] in the order of their ids
+        tokens = {token: index for index, (token, _) in enumerate(tokens)}
+    vocabulary = {str(token): _index(index) for token, index in tokens.items()}
+    return vocabulary | {str(token["content"]): _index(token["id"]) for token in added}
+
+
+def _index(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError(type(value))
+    return value
+
+
+def _shares(lengths: list[int], limit: int) -> list[int]:
+    seen = list(lengths)
+    for _ in range(sum(lengths) - limit):
+        longest = max(range(len(seen)), key=lambda index: (seen[index], index))
+        seen[longest] -= 1
+    return seen
+
+
+def _reading_order(chains: int, pairing: Pairing) -> list[int]:
+    order = list(range(chains))
+    return order[::-1] if pairing.order == "LH" else order
 
 
 def _special(vocabulary: Mapping[str, int], names: tuple[str, ...]) -> int:

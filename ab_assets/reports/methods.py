@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Group = Literal["model", "baseline", "control"]
 
-ARMS = ("fine-tuned", "frozen-probe")
+ARMS = {"fine-tuned": "fine-tuned", "frozen-probe": "frozen probe", "frozen-svm": "frozen SVM"}
 SHUFFLED = "-shuffled"
 
 BASELINES = {
@@ -48,7 +48,7 @@ def describe(name: str, titles: Mapping[str, str]) -> Method:
     plain = name.removesuffix(SHUFFLED)
     model, _, arm = plain.rpartition(" ")
     if arm in ARMS and model:
-        label = f"{titles.get(model, model)} {arm.replace('-', ' ') if arm == 'frozen-probe' else arm}"
+        label = f"{titles.get(model, model)} {ARMS[arm]}"
         group: Group = "control" if shuffled else "model"
         return Method(name, f"{label}, shuffled labels" if shuffled else label, group, arm, model)
     label = BASELINES.get(plain, plain)

@@ -38,7 +38,8 @@ def corrections(data: ReportData) -> tuple[Note, ...]:
         Note(
             "Pre-trained models",
             "A pre-trained model under an untrained output layer says nothing, so it is not shown as a method. The "
-            "frozen probe is what a pre-trained model knows: a regularised linear classifier on its states.",
+            "frozen probe is what a pre-trained model knows: a regularised linear classifier on its states, the frozen "
+            "SVM one with an RBF kernel.",
         ),
         Note(
             "Same rows for all",

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 import torch
 
-from ab_assets.models.tokenization import FIRST_RESIDUE
 from ab_assets.tables import ATTENTION, conform
-from ab_assets.training.trunk import length_batches, tokens
+from ab_assets.training.data import examples_of, unique_texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ab_assets.models.encoders import Encoder, LayerStack
+    from ab_assets.models.tokenization import Text
+    from ab_assets.training.trunk import FrozenTrunk
 
 
 def attention_table(
@@ -24,34 +25,34 @@ def attention_table(
     tops: Mapping[str, LayerStack],
     rows: pl.DataFrame,
     *,
-    split: int,
+    trunk: FrozenTrunk,
     chain_names: Sequence[str],
+    joined: bool = False,
 ) -> pl.DataFrame:
     """Return ATTENTION over CURATED `rows`, averaged over heads, over residues that attend, and over antibodies.
 
-    `tops`: by model state the layers from `split` to the last; the layers before are shared by all states. Attention
-    to and from the special tokens is left out; rows without IMGT positions do not count.
+    `tops`: by model state the layers after the trunk's; the trunk's are shared by all states. Attention to and from
+    the special tokens is left out; rows without IMGT positions do not count. `joined`: chains share a text, and the
+    residues of both attend.
     """
+    examples = examples_of(rows, task="paratope", chain_names=tuple(chain_names), joined=joined)
+    positions = {
+        (row["row_id"], chain): row[f"{chain}_positions"] for row in rows.iter_rows(named=True) for chain in chain_names
+    }
+    received = received_attention(encoder, tops, unique_texts(examples), trunk=trunk)
     parts: list[pl.DataFrame] = []
-    for chain in chain_names:
-        numbered = rows.filter(pl.col(chain).is_not_null() & pl.col(f"{chain}_positions").is_not_null())
-        by_sequence = dict(zip(numbered[chain].to_list(), numbered[f"{chain}_positions"].to_list(), strict=True))
-        received = received_attention(encoder, tops, sorted(by_sequence), split=split)
-        for (state, sequence), layers in received.items():
-            seen = layers.shape[1]
-            positions = by_sequence[sequence][:seen]
-            for layer, values in enumerate(layers.tolist()):
-                parts.append(
-                    pl.DataFrame(
-                        {
-                            "model_state": state,
-                            "layer": layer,
-                            "chain": chain,
-                            "position": positions,
-                            "attention": values,
-                        }
-                    )
-                )
+    counted: set[tuple[str, Text]] = set()
+    for example in examples:
+        (text,) = example.texts
+        for number, chain in enumerate(example.scored):
+            numbering = positions[example.row_id, chain]
+            if numbering is None or (chain, text) in counted:
+                continue
+            counted.add((chain, text))
+            for state in tops:
+                for layer, values in enumerate(received[state, text][number].tolist()):
+                    described = {"model_state": state, "layer": layer, "chain": chain, "attention": values}
+                    parts.append(pl.DataFrame(described | {"position": numbering[: len(values)]}))
     if not parts:
         return pl.DataFrame(schema=ATTENTION)
     table = (
@@ -64,24 +65,23 @@ def attention_table(
 
 
 def received_attention(
-    encoder: Encoder, tops: Mapping[str, LayerStack], sequences: Sequence[str], *, split: int
-) -> dict[tuple[str, str], Tensor]:
-    """Return by (model state, sequence) the mean attention each residue receives: (layer, residue) float32."""
-    received: dict[tuple[str, str], Tensor] = {}
-    trunk = encoder.stack(0, split)
-    for batch in length_batches(sequences, encoder):
-        chosen = [sequences[i] for i in batch]
-        ids, mask = tokens(encoder, chosen)
+    encoder: Encoder, tops: Mapping[str, LayerStack], texts: Sequence[Text], *, trunk: FrozenTrunk
+) -> dict[tuple[str, Text], tuple[Tensor, ...]]:
+    """Return by (model state, text) the mean attention each residue receives: per chain (layer, residue) float32."""
+    received: dict[tuple[str, Text], tuple[Tensor, ...]] = {}
+    below = encoder.stack(0, trunk.split)
+    for chosen in trunk.batches(texts):
+        batch = trunk.batch(chosen, embedded=False)
         with torch.inference_mode(), encoder.autocast():
-            with trunk.recorded_attention() as below:
-                hidden = trunk(encoder.embed(ids, mask), mask)
+            with below.recorded_attention() as frozen:
+                hidden = below(encoder.embed(batch.ids, batch.mask), batch.mask)
             for state, top in tops.items():
                 with top.recorded_attention() as above:
-                    top(hidden, mask)
-                # (layer, chain, query, key), mean over heads
-                weights = torch.stack([one.float().mean(dim=1).cpu() for one in [*below, *above]])
-                for index, sequence in enumerate(chosen):
-                    stop = FIRST_RESIDUE + min(len(sequence), encoder.max_length)
-                    residues = weights[:, index, FIRST_RESIDUE:stop, FIRST_RESIDUE:stop]
-                    received[state, sequence] = residues.mean(dim=1)
+                    top(hidden, batch.mask)
+                # (layer, text, query, key), mean over heads
+                weights = torch.stack([one.float().mean(dim=1).cpu() for one in [*frozen, *above]])
+                for row, text in enumerate(chosen):
+                    spans = [slice(chain.start, chain.start + chain.seen) for chain in trunk.tokenized(text).chains]
+                    attending = torch.cat([weights[:, row, span] for span in spans], dim=1).mean(dim=1)
+                    received[state, text] = tuple(attending[:, span] for span in spans)
     return received

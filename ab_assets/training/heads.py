@@ -13,36 +13,34 @@ if TYPE_CHECKING:
     from ab_assets.benchmarks.schema import Task
     from ab_assets.models.encoders import LayerStack
     from ab_assets.training.recipe import Recipe
-    from ab_assets.training.trunk import ChainStates
+    from ab_assets.training.trunk import TextStates
 
 _INITIAL_DEVIATION = 0.02  # as the linear layers of BERT, Devlin et al. 2019
 
 
 class TunedModel(nn.Module):
-    """The trainable layers of a model under a new linear head.
+    """The layers of a model that learn under a new head.
 
-    For antigen specificity each chain is pooled on its own and the pooled states are concatenated in chain order; for
-    paratopes every residue has its own logit.
+    For antigen specificity each chain is pooled on its own and the pooled states are concatenated, by text, then
+    chain; for paratopes every residue has its own logit. `pooled`: how many states an antibody is pooled to.
     """
 
-    def __init__(self, stack: LayerStack, *, width: int, chains: int, task: Task, recipe: Recipe) -> None:
+    def __init__(self, stack: LayerStack, *, width: int, pooled: int, task: Task, recipe: Recipe) -> None:
         super().__init__()
         self.stack = stack
         self.per_residue = task == "paratope"
         self.pooling = recipe.pooling
-        self.dropout = nn.Dropout(recipe.dropout)
-        self.head = nn.Linear(width * (1 if self.per_residue else chains), 1)
-        nn.init.normal_(self.head.weight, std=_INITIAL_DEVIATION)
-        nn.init.zeros_(self.head.bias)
+        self.embeds = recipe.learns_from_tokens
+        self.head = Head(width * (1 if self.per_residue else pooled), kind=recipe.head, dropout=recipe.dropout)
 
-    def forward(self, chains: Sequence[ChainStates]) -> Tensor:
-        """Return logits: (antibody,), or for paratopes (seen residue,) over the one chain of each example in order."""
+    def forward(self, texts: Sequence[TextStates]) -> Tensor:
+        """Return logits: (antibody,), or for paratopes (seen residue,) over the one text of each example in order."""
         if self.per_residue:
-            (states,) = chains
-            features = self.stack(states.hidden, states.mask)[states.residues]
+            (states,) = texts
+            features = self._states(states).flatten(0, 1)[states.residue_index()]
         else:
-            features = torch.cat([self._pooled(states) for states in chains], dim=1)
-        logits: Tensor = self.head(self.dropout(features)).squeeze(-1)
+            features = torch.cat([pooled for states in texts for pooled in self._pooled(states)], dim=1)
+        logits: Tensor = self.head(features).squeeze(-1)
         return logits.float()
 
     def trainable_weights(self) -> dict[str, nn.Parameter]:
@@ -50,12 +48,42 @@ class TunedModel(nn.Module):
         layers = {name: weight for name, weight in self.stack.named_weights().items() if weight.requires_grad}
         return layers | {f"head.{name}": weight for name, weight in self.head.named_parameters()}
 
-    def _pooled(self, states: ChainStates) -> Tensor:
-        hidden = self.stack(states.hidden, states.mask)
-        return hidden[:, 0] if self.pooling == "cls" else mean_over_residues(hidden, states.residues)
+    def _states(self, states: TextStates, *, first_only: bool = False) -> Tensor:
+        below = self.stack.embed(states.ids, states.mask) if states.hidden is None else states.hidden
+        return self.stack(below, states.mask, first_only=first_only)
+
+    def _pooled(self, states: TextStates) -> list[Tensor]:
+        if self.pooling == "cls":
+            return [self._states(states, first_only=True)[:, 0]]
+        hidden = self._states(states)
+        return [mean_over_residues(hidden, states.residues(chain)) for chain in range(states.seen.shape[1])]
+
+
+class Head(nn.Module):
+    """Dropout and a linear layer, with `kind` "dense" a hidden layer with tanh before it."""
+
+    def __init__(self, width: int, *, kind: str, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.dense = _linear(width, width) if kind == "dense" else None
+        self.out = _linear(width, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return (item, 1) logits from (item, feature) states."""
+        if self.dense is not None:
+            features = torch.tanh(self.dense(self.dropout(features)))
+        logits: Tensor = self.out(self.dropout(features))
+        return logits
 
 
 def mean_over_residues(hidden: Tensor, residues: Tensor) -> Tensor:
-    """Return the mean state of each chain's residues: (chain, token, feature), (chain, token) -> (chain, feature)."""
+    """Return the mean state of each text's residues: (text, token, feature), (text, token) -> (text, feature)."""
     weight = residues.to(hidden.dtype).unsqueeze(-1)
     return (hidden * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
+
+
+def _linear(features: int, outputs: int) -> nn.Linear:
+    layer = nn.Linear(features, outputs)
+    nn.init.normal_(layer.weight, std=_INITIAL_DEVIATION)
+    nn.init.zeros_(layer.bias)
+    return layer

@@ -1,28 +1,35 @@
-"""Fine-tuning of a model's last layers on one fit's examples: same seed, same bytes."""
+"""Fine-tuning of a model on one fit's examples: same seed, same bytes, also when it was interrupted in between."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from ab_assets.errors import FitFailedError
-from ab_assets.models.tokenization import SPECIAL_TOKENS
+from ab_assets.errors import FitFailedError, InterruptedFitError
 from ab_assets.training.batches import inference_batches, training_batches
-from ab_assets.training.data import count_labels
+from ab_assets.training.data import UNKNOWN_LABEL, count_labels, residue_count
+from ab_assets.training.interruption import Interruption
+from ab_assets.training.snapshots import optimizer_state, restore_optimizer
 from ab_assets.training.trunk import token_budget
+from ab_assets.training.updates import Updates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from ab_assets.progress import Progress
     from ab_assets.training.data import Example, FitData
     from ab_assets.training.heads import TunedModel
     from ab_assets.training.recipe import Recipe
-    from ab_assets.training.trunk import ChainStates, FrozenTrunk
+    from ab_assets.training.snapshots import Snapshots
+    from ab_assets.training.trunk import FrozenTrunk, TextStates
+
+SECONDS_BETWEEN_SNAPSHOTS = 120.0
+"""How much work an unfinished fit loses at most when it is killed; each epoch's end is kept besides."""
 
 _SHOWN_ROWS = 5
 
@@ -51,52 +58,180 @@ class History:
 
 
 def fine_tune(
-    model: TunedModel, data: FitData, trunk: FrozenTrunk, recipe: Recipe, *, seed: int, progress: Progress
+    model: TunedModel,
+    data: FitData,
+    trunk: FrozenTrunk,
+    recipe: Recipe,
+    *,
+    seed: int,
+    progress: Progress,
+    snapshots: Snapshots | None = None,
 ) -> History:
     """Train `model` in place and leave it with the weights of its best epoch by validation loss.
 
-    `seed` decides the order of batches and dropout. Raises FitFailedError when a loss is not finite.
+    `seed` decides the order of batches and dropout. With `snapshots` a fit that was interrupted goes on where its
+    newest whole snapshot was, and ends with the same bytes. Raises FitFailedError when a loss is not finite,
+    InterruptedFitError after SIGTERM, when the state is safe.
     """
-    trunk.ensure(data.sequences())
-    weights = _class_weights(data, recipe)
-    _start_at_prevalence(model, data, weights)
-    lengths = [sum(len(s) for s in example.sequences) for example in data.train]
-    steps = recipe.epochs * math.ceil(len(lengths) / recipe.batch_size)
-    optimizer = _optimizer(model, recipe)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps, recipe.warmup_fraction))
-    epochs: list[Epoch] = []
-    best: dict[str, Tensor] = {}
-    best_epoch = 0
-    with torch.random.fork_rng(devices=_cuda_devices(trunk)):
-        torch.manual_seed(seed)
-        for epoch in range(recipe.epochs):
-            batches = training_batches(lengths, recipe.batch_size, seed=seed, epoch=epoch)
-            losses = _Mean()
-            model.train()
-            for number, batch in enumerate(batches, start=1):
-                examples = [data.train[i] for i in batch]
-                loss, size = _loss(model, examples, trunk, weights)
-                _require_finite(loss, examples, step=epoch * len(batches) + number)
-                optimizer.zero_grad(set_to_none=True)
-                torch.autograd.backward(loss)
-                norm = nn.utils.clip_grad_norm_(model.trainable_weights().values(), recipe.max_gradient_norm)
-                _require_finite(norm, examples, step=epoch * len(batches) + number)
-                optimizer.step()
-                schedule.step()
-                losses.add(loss.item(), size)
-                progress(f"epoch {epoch + 1} of {recipe.epochs}", number, len(batches))
-            validation = validation_loss(model, data.validation, trunk, weights)
-            epochs.append(Epoch(epoch, losses.value, validation))
-            if not best or validation < epochs[best_epoch].validation_loss:
-                best_epoch = epoch
-                best = {name: weight.detach().clone() for name, weight in model.trainable_weights().items()}
-            elif epoch - best_epoch >= recipe.patience:
+    return _Run(model, data, trunk, recipe, seed=seed, progress=progress, snapshots=snapshots).finish()
+
+
+class _Run:
+    """One fit and all that it must remember between two updates."""
+
+    def __init__(
+        self,
+        model: TunedModel,
+        data: FitData,
+        trunk: FrozenTrunk,
+        recipe: Recipe,
+        *,
+        seed: int,
+        progress: Progress,
+        snapshots: Snapshots | None,
+    ) -> None:
+        self.model, self.data, self.trunk, self.recipe, self.seed = model, data, trunk, recipe, seed
+        self.progress, self.snapshots = progress, snapshots
+        self.class_weights = class_weights(data, recipe)
+        self.lengths = [sum(map(residue_count, example.texts)) for example in data.train]
+        self.steps_per_epoch = math.ceil(len(data.train) / recipe.batch_size)
+        self.updates = Updates(model, recipe, steps=recipe.epochs * self.steps_per_epoch)
+        self.budget = token_budget(trunk.encoder)
+        self.step = 0
+        self.losses = _Mean()
+        self.epochs: list[Epoch] = []
+        self.best: dict[str, Tensor] = {}
+        self.best_epoch = 0
+
+    def finish(self) -> History:
+        """Run to the end, or to where SIGTERM asks to stop."""
+        with torch.random.fork_rng(devices=_cuda_devices(self.trunk)), Interruption() as interruption:
+            torch.manual_seed(self.seed)
+            _start_at_prevalence(self.model, self.data, self.class_weights)
+            self._resume()
+            saved = time.monotonic()
+            while not self._done():
+                self._epoch_from(self.step % self.steps_per_epoch, interruption, saved)
+                self._keep_epoch()
+                self._save()
+                saved = time.monotonic()
+        with torch.no_grad():
+            for name, weight in self.model.trainable_weights().items():
+                weight.copy_(self.best[name])
+        stopped = "early" if len(self.epochs) < self.recipe.epochs else "epochs"
+        return History(tuple(self.epochs), self.best_epoch, stopped)
+
+    def _done(self) -> bool:
+        passed = len(self.epochs)
+        return passed == self.recipe.epochs or (passed > 0 and passed - 1 - self.best_epoch >= self.recipe.patience)
+
+    def _epoch_from(self, start: int, interruption: Interruption, saved: float) -> None:
+        epoch = len(self.epochs)
+        batches = training_batches(self.lengths, self.recipe.batch_size, seed=self.seed, epoch=epoch)
+        self.model.train()
+        for number in range(start, len(batches)):
+            self._update([self.data.train[i] for i in batches[number]])
+            self.progress(f"epoch {epoch + 1} of {self.recipe.epochs}", number + 1, len(batches))
+            if interruption.requested:
+                self._save()
+                self.progress(f"asked to stop: all is kept up to step {self.step}", 1, 1)
+                raise InterruptedFitError(
+                    what=f"the fit was asked to stop after step {self.step}",
+                    hint="Run it again: it goes on from there." if self.snapshots else "",
+                )
+            if number + 1 < len(batches) and time.monotonic() - saved > SECONDS_BETWEEN_SNAPSHOTS:
+                self._save()
+                saved = time.monotonic()
+
+    def _update(self, examples: list[Example]) -> None:
+        """Change the weights once; where memory does not suffice, in as many smaller parts as it takes."""
+        while True:
+            state = torch.get_rng_state(), [torch.cuda.get_rng_state(d) for d in _cuda_devices(self.trunk)]
+            self.updates.clear()
+            try:
+                total = self._gradients(examples)
                 break
-    with torch.no_grad():
-        for name, weight in model.trainable_weights().items():
-            weight.copy_(best[name])
-    stopped = "early" if len(epochs) < recipe.epochs else "epochs"
-    return History(tuple(epochs), best_epoch, stopped)
+            except torch.OutOfMemoryError:
+                longest = max(self.trunk.length(example.texts) for example in examples)
+                if self.budget <= longest:
+                    raise
+            self.budget = max(longest, self.budget // 2)
+            torch.set_rng_state(state[0])
+            for device, one in zip(_cuda_devices(self.trunk), state[1], strict=True):
+                torch.cuda.set_rng_state(one, device)
+            torch.cuda.empty_cache()
+            self.progress(f"out of memory: {self.budget} tokens at a time from now on, updates stay the same", 1, 1)
+        norm = self.updates.gradient_norm()
+        _require_finite(norm, examples, step=self.step + 1)
+        self.updates.step(self.step)
+        self.step += 1
+        self.losses.add(*total)
+
+    def _gradients(self, examples: list[Example]) -> tuple[float, int]:
+        """Add up the gradients of the mean loss over all labels; return the loss and the number of labels."""
+        labels = sum(self._seen_labels(example) for example in examples)
+        total = 0.0
+        for part in example_batches(examples, self.trunk, self.budget):
+            loss = summed_loss(self.model, part, self.trunk, self.class_weights)[0] / labels
+            _require_finite(loss, part, step=self.step + 1)
+            self.updates.backward(loss)
+            total += loss.item()
+        return total, labels
+
+    def _seen_labels(self, example: Example) -> int:
+        assert example.labels is not None  # noqa: S101 - FitData has labelled examples only
+        return int((_seen(example, self.model, self.trunk) != UNKNOWN_LABEL).sum())
+
+    def _keep_epoch(self) -> None:
+        """Validate, remember the weights if they are the best so far, and begin a new epoch."""
+        validation = validation_loss(self.model, self.data.validation, self.trunk, self.class_weights)
+        self.epochs.append(Epoch(len(self.epochs), self.losses.value, validation))
+        self.losses = _Mean()
+        if not self.best or validation < self.epochs[self.best_epoch].validation_loss:
+            self.best_epoch = len(self.epochs) - 1
+            self.best = {name: weight.detach().clone() for name, weight in self.model.trainable_weights().items()}
+
+    def _save(self) -> None:
+        if self.snapshots is None:
+            return
+        tensors, optimizer = optimizer_state(self.updates.optimizer)
+        tensors |= {f"weights.{name}": weight.detach() for name, weight in self.model.trainable_weights().items()}
+        tensors |= {f"best.{name}": weight for name, weight in self.best.items()}
+        tensors["random.cpu"] = torch.get_rng_state()
+        for number, device in enumerate(_cuda_devices(self.trunk)):
+            tensors[f"random.cuda.{number}"] = torch.cuda.get_rng_state(device)
+        state: dict[str, Any] = {
+            "optimizer": optimizer,
+            "epochs": [asdict(epoch) for epoch in self.epochs],
+            "best_epoch": self.best_epoch,
+            "losses": self.losses.state(),
+            "budget": self.budget,
+        }
+        self.snapshots.save(self.step, tensors, state)
+
+    def _resume(self) -> None:
+        snapshot = self.snapshots.newest() if self.snapshots is not None else None
+        if snapshot is None:
+            return
+        self.step = snapshot.step
+        tensors, state = snapshot.tensors, snapshot.state
+        restore_optimizer(self.updates.optimizer, tensors, state["optimizer"])
+        with torch.no_grad():
+            for name, weight in self.model.trainable_weights().items():
+                weight.copy_(tensors[f"weights.{name}"])
+        self.best = {
+            name: tensors[f"best.{name}"].to(weight.device)
+            for name, weight in self.model.trainable_weights().items()
+            if f"best.{name}" in tensors
+        }
+        torch.set_rng_state(tensors["random.cpu"])
+        for number, device in enumerate(_cuda_devices(self.trunk)):
+            torch.cuda.set_rng_state(tensors[f"random.cuda.{number}"], device)
+        self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
+        self.best_epoch = state["best_epoch"]
+        self.losses = _Mean(*state["losses"])
+        self.budget = state["budget"]
+        self.progress(f"resumed after step {self.step}", 1, 1)
 
 
 def validation_loss(
@@ -106,56 +241,82 @@ def validation_loss(
     losses = _Mean()
     model.eval()
     with torch.inference_mode():
-        for chosen in example_batches(examples, token_budget(trunk.encoder)):
-            loss, size = _loss(model, chosen, trunk, weights)
+        for chosen in example_batches(examples, trunk):
+            loss, size = summed_loss(model, chosen, trunk, weights)
             _require_finite(loss, chosen, step=None)
-            losses.add(loss.item(), size)
+            losses.add(loss.item() / size, size)
     return losses.value
 
 
 def predict_logits(
     model: TunedModel, examples: Sequence[Example], trunk: FrozenTrunk
-) -> Iterator[tuple[Example, Tensor]]:
-    """Yield each example with its logits on the CPU: (1,) per antibody, (seen residue,) per chain. Order is free."""
+) -> Iterator[tuple[Example, tuple[Tensor, ...]]]:
+    """Yield each example with its logits on the CPU: ((1,),) per antibody, (seen residue,) per scored chain.
+
+    The order is free.
+    """
     model.eval()
-    for chosen in example_batches(examples, token_budget(trunk.encoder)):
-        chains = _chain_states(chosen, trunk)
+    for chosen in example_batches(examples, trunk):
+        texts = text_states(model, chosen, trunk)
         with torch.inference_mode(), trunk.encoder.autocast():
-            logits = model(chains).cpu()
-        counts = chains[0].seen if model.per_residue else (1,) * len(chosen)
-        yield from zip(chosen, logits.split(list(counts)), strict=True)
+            logits = model(texts).cpu()
+        if not model.per_residue:
+            yield from ((example, (one,)) for example, one in zip(chosen, logits.split(1), strict=True))
+            continue
+        parts = iter(logits.split(texts[0].seen.flatten().tolist()))
+        for example in chosen:
+            of_example = [next(parts) for _ in range(texts[0].seen.shape[1])]
+            yield example, tuple(of_example[: len(example.scored)])
 
 
-def example_batches(examples: Sequence[Example], budget: int) -> Iterable[list[Example]]:
-    """Return the examples from short to long in batches for a forward pass."""
-    lengths = [max(len(s) for s in example.sequences) + SPECIAL_TOKENS for example in examples]
-    return ([examples[i] for i in batch] for batch in inference_batches(lengths, budget))
+def example_batches(
+    examples: Sequence[Example], trunk: FrozenTrunk, budget: int | None = None
+) -> Iterator[list[Example]]:
+    """Yield the examples from short to long in batches of `budget` tokens, by default what suits the device."""
+    lengths = [trunk.length(example.texts) for example in examples]
+    budget = token_budget(trunk.encoder) if budget is None else budget
+    yield from ([examples[i] for i in batch] for batch in inference_batches(lengths, budget))
 
 
-def _chain_states(examples: Sequence[Example], trunk: FrozenTrunk) -> list[ChainStates]:
-    return [trunk.batch(chain) for chain in zip(*(example.sequences for example in examples), strict=True)]
+def text_states(model: TunedModel, examples: Sequence[Example], trunk: FrozenTrunk) -> list[TextStates]:
+    """Return the states that `model` starts from: one batch for each text that the examples have."""
+    texts = zip(*(example.texts for example in examples), strict=True)
+    return [trunk.batch(text, embedded=not model.embeds) for text in texts]
 
 
-def _loss(
+def summed_loss(
     model: TunedModel, examples: Sequence[Example], trunk: FrozenTrunk, weights: tuple[float, float]
 ) -> tuple[Tensor, int]:
-    chains = _chain_states(examples, trunk)
-    labels = [torch.from_numpy(example.labels) for example in examples if example.labels is not None]
-    if model.per_residue:
-        labels = [one[:seen] for one, seen in zip(labels, chains[0].seen, strict=True)]
-    target = torch.cat(labels).to(trunk.encoder.device)
+    """Return the weighted binary cross-entropy summed over all known labels, and how many these are."""
+    texts = text_states(model, examples, trunk)
+    label = torch.cat([_seen(example, model, trunk) for example in examples]).to(trunk.encoder.device)
     with trunk.encoder.autocast():
-        logits = model(chains)
-    weight = torch.where(target, weights[1], weights[0])
-    loss = nn.functional.binary_cross_entropy_with_logits(logits, target.float(), weight=weight)
-    return loss, len(target)
+        logits = model(texts)
+    known = label != UNKNOWN_LABEL
+    weight = torch.where(label == 1, weights[1], weights[0]) * known
+    target = (label == 1).float()
+    loss = nn.functional.binary_cross_entropy_with_logits(logits, target, weight=weight, reduction="sum")
+    return loss, int(known.sum())
 
 
-def _class_weights(data: FitData, recipe: Recipe) -> tuple[float, float]:
+def class_weights(data: FitData, recipe: Recipe) -> tuple[float, float]:
+    """Return what a negative and a positive label weigh in the loss."""
     if recipe.class_weight == "none":
         return 1.0, 1.0
     positives, total = count_labels(data.train)
     return total / (2 * (total - positives)), total / (2 * positives)
+
+
+def _seen(example: Example, model: TunedModel, trunk: FrozenTrunk) -> Tensor:
+    """Return the labels of what the model sees of an example: without those of truncated residues."""
+    assert example.labels is not None  # noqa: S101 - asked of labelled examples only
+    labels = torch.from_numpy(example.labels)
+    if not model.per_residue:
+        return labels
+    (text,) = example.texts
+    chains = trunk.tokenized(text).chains
+    parts = labels.split([chain.seen + chain.truncated for chain in chains])
+    return torch.cat([part[: chain.seen] for part, chain in zip(parts, chains, strict=True)])
 
 
 def _start_at_prevalence(model: TunedModel, data: FitData, weights: tuple[float, float]) -> None:
@@ -166,22 +327,7 @@ def _start_at_prevalence(model: TunedModel, data: FitData, weights: tuple[float,
     """
     positives, total = count_labels(data.train)
     odds = (weights[1] * positives) / (weights[0] * (total - positives))
-    nn.init.constant_(model.head.bias, math.log(odds))
-
-
-def _optimizer(model: TunedModel, recipe: Recipe) -> torch.optim.Optimizer:
-    weights = model.trainable_weights().values()
-    # biases and norms are not decayed (Devlin et al. 2019)
-    decayed = {"params": [w for w in weights if w.ndim > 1], "weight_decay": recipe.weight_decay}
-    others = {"params": [w for w in weights if w.ndim <= 1], "weight_decay": 0.0}
-    return torch.optim.AdamW([decayed, others], lr=recipe.learning_rate)
-
-
-def _rate(step: int, steps: int, warmup_fraction: float) -> float:
-    warmup = math.ceil(steps * warmup_fraction)
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    return max(0.0, (steps - step) / max(1, steps - warmup))
+    nn.init.constant_(model.head.out.bias, math.log(odds))
 
 
 def _require_finite(value: Tensor, examples: Sequence[Example], *, step: int | None) -> None:
@@ -205,13 +351,16 @@ def _cuda_devices(trunk: FrozenTrunk) -> list[torch.device]:
 class _Mean:
     """A mean over labels, gathered batch by batch."""
 
-    def __init__(self) -> None:
-        self._sum = 0.0
-        self._size = 0
+    def __init__(self, total: float = 0.0, size: int = 0) -> None:
+        self._sum = total
+        self._size = size
 
     def add(self, mean: float, size: int) -> None:
         self._sum += mean * size
         self._size += size
+
+    def state(self) -> list[float]:
+        return [self._sum, self._size]
 
     @property
     def value(self) -> float:

@@ -9,7 +9,7 @@ import polars as pl
 from ab_assets.tables import PREDICTIONS, conform
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -29,28 +29,31 @@ SCORED = pl.Schema(
 )
 
 
-def scored_table(rows: pl.DataFrame, scores: Iterable[tuple[Example, NDArray[np.float64]]]) -> pl.DataFrame:
+def scored_table(rows: pl.DataFrame, scores: Iterable[tuple[Example, Sequence[NDArray[np.float64]]]]) -> pl.DataFrame:
     """Return the SCORED table, sorted by row, chain and residue.
 
-    `rows`: CURATED, for positions and true labels. `scores`: per example the probability of the positive class, (1,)
-    per antibody or (seen residue,) per chain; residues beyond those seen get a null score.
+    `rows`: CURATED, for positions and true labels. `scores`: per example the probability of the positive class,
+    ((1,),) per antibody or (seen residue,) per scored chain; residues beyond those seen get a null score.
     """
     by_id = {row["row_id"]: row for row in rows.iter_rows(named=True)}
+    parts: list[tuple[str, str | None, NDArray[np.float64]]] = []
+    for example, values in scores:
+        parts += [(example.row_id, *part) for part in zip(example.scored or (None,), values, strict=True)]
     table: dict[str, list[Any]] = {name: [] for name in SCORED}
-    for example, values in sorted(scores, key=lambda pair: (pair[0].row_id, pair[0].chain or "")):
-        row = by_id[example.row_id]
-        count = 1 if example.chain is None else len(example.sequences[0])
-        table["row_id"] += [example.row_id] * count
-        table["chain"] += [example.chain] * count
+    for row_id, chain, values in sorted(parts, key=lambda part: (part[0], part[1] or "")):
+        row = by_id[row_id]
+        count = 1 if chain is None else len(row[chain])
+        table["row_id"] += [row_id] * count
+        table["chain"] += [chain] * count
         table["score"] += [*values.tolist(), *[None] * (count - len(values))]
-        if example.chain is None:
+        if chain is None:
             table["residue"].append(None)
             table["position"].append(None)
             table["label"].append(row["label"])
         else:
             table["residue"] += range(count)
-            table["position"] += row[f"{example.chain}_positions"] or [None] * count
-            table["label"] += row[f"{example.chain}_paratope"] or [None] * count
+            table["position"] += row[f"{chain}_positions"] or [None] * count
+            table["label"] += row[f"{chain}_paratope"] or [None] * count
     return pl.DataFrame(table, schema=SCORED)
 
 

@@ -1,14 +1,19 @@
-"""The frozen probe: a regularised logistic regression on states of the pre-trained model, nothing of which learns."""
+"""The linear frozen probe: a regularised logistic regression on states of the pre-trained model, which learns nothing.
+
+Beside it, what every frozen probe shares: its items, how features are standardised, what the classes weigh.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
+from ab_assets.training.data import UNKNOWN_LABEL
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -21,6 +26,14 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 RESIDUE_LIMIT = 40_000
 
 _ITERATIONS = 1000
+_SCORED_TOGETHER = 1024
+
+
+class Probe(Protocol):
+    """What scores states of a frozen model."""
+
+    def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the probability of the positive class: (item, feature) -> (item,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +49,7 @@ class LinearProbe:
 
     def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the probability of the positive class: (item, feature) -> (item,)."""
-        return _sigmoid((features - self.mean) / self.scale @ self.coefficients + self.intercept)
+        return sigmoid((features - self.mean) / self.scale @ self.coefficients + self.intercept)
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """Return what predictions need, by name."""
@@ -63,10 +76,8 @@ def fit_linear_probe(
     """
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - a second to import
 
-    mean = features.mean(axis=0, dtype=np.float64)
-    deviation = features.std(axis=0, dtype=np.float64)
-    scale = np.where(deviation > 0, deviation, 1.0)
-    weight = _class_weights(labels, balanced=balanced)
+    mean, scale = standardisation(features)
+    weight = class_weights(labels, balanced=balanced)
     x, x_validation = (features - mean) / scale, (validation_features - mean) / scale
     # the exact second-order solver is the faster one until the square of the features outweighs the rows
     solver = "newton-cholesky" if len(x) > x.shape[1] else "lbfgs"
@@ -76,7 +87,7 @@ def fit_linear_probe(
             C=strength, solver=solver, max_iter=_ITERATIONS, class_weight=dict(enumerate(weight))
         ).fit(x, labels)
         coefficients, intercept = model.coef_[0].astype(np.float64), float(model.intercept_[0])
-        loss = _log_loss(x_validation @ coefficients + intercept, validation_labels, weight)
+        loss = log_loss(x_validation @ coefficients + intercept, validation_labels, weight)
         if best is None or loss < best.validation_loss:
             best = LinearProbe(mean, scale, coefficients, intercept, strength, loss)
     assert best is not None  # noqa: S101 - STRENGTHS is not empty
@@ -84,13 +95,13 @@ def fit_linear_probe(
 
 
 def labelled_items(
-    features: Iterable[tuple[Example, NDArray[np.float32]]], *, limit: int, seed: int
+    features: Iterable[tuple[Example, Sequence[NDArray[np.float32]]]], *, limit: int, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return (item, feature) and (item,) labels of all examples, or of `limit` items that `seed` draws from them.
 
     An item is an antibody, or for paratopes a residue that the model saw.
     """
-    parts = [(states, example.labels[: len(states)]) for example, states in features if example.labels is not None]
+    parts = [part for example, states in features for part in _labelled(example, states)]
     total = sum(len(labels) for _, labels in parts)
     chosen = np.ones(total, dtype=bool)
     if total > limit:
@@ -103,17 +114,61 @@ def labelled_items(
     )
 
 
-def _class_weights(labels: NDArray[np.bool_], *, balanced: bool) -> tuple[float, float]:
+def _labelled(
+    example: Example, states: Sequence[NDArray[np.float32]]
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+    if example.labels is None:
+        return
+    lengths = [len(chain) for chain in example.texts[0]] if example.scored else [1]
+    for chain, labels in zip(states, np.split(example.labels, np.cumsum(lengths)[:-1]), strict=True):
+        known = labels[: len(chain)] != UNKNOWN_LABEL
+        yield chain[known], labels[: len(chain)][known] == 1
+
+
+def probabilities_of(
+    probe: Probe, features: Iterable[tuple[Example, Sequence[NDArray[np.float32]]]]
+) -> Iterator[tuple[Example, list[NDArray[np.float64]]]]:
+    """Yield each example with its probabilities, [(item,)] as its features; many at once, as one costs nearly as much."""
+    waiting: list[tuple[Example, Sequence[NDArray[np.float32]]]] = []
+    items = 0
+    for example, states in features:
+        waiting.append((example, states))
+        items += sum(map(len, states))
+        if items >= _SCORED_TOGETHER:
+            yield from _scored(probe, waiting)
+            waiting, items = [], 0
+    if waiting:
+        yield from _scored(probe, waiting)
+
+
+def standardisation(features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and standard deviation of each feature: (item, feature) -> (feature,); 1 where it is constant."""
+    deviation = features.std(axis=0, dtype=np.float64)
+    return features.mean(axis=0, dtype=np.float64), np.where(deviation > 0, deviation, 1.0)
+
+
+def class_weights(labels: NDArray[np.bool_], *, balanced: bool) -> tuple[float, float]:
+    """Return what a negative and a positive item weigh; `balanced`: both classes weigh the same together."""
     if not balanced:
         return 1.0, 1.0
     positives = int(labels.sum())
     return len(labels) / (2 * (len(labels) - positives)), len(labels) / (2 * positives)
 
 
-def _log_loss(logits: NDArray[np.float64], labels: NDArray[np.bool_], weight: tuple[float, float]) -> float:
+def log_loss(logits: NDArray[np.float64], labels: NDArray[np.bool_], weight: tuple[float, float]) -> float:
+    """Return the mean log loss, each item times the weight of its class."""
     loss = np.logaddexp(0, np.where(labels, -logits, logits))
     return float((loss * np.where(labels, weight[1], weight[0])).mean())
 
 
-def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the probabilities that belong to `logits`."""
     return np.exp(-np.logaddexp(0, -logits))
+
+
+def _scored(
+    probe: Probe, pairs: list[tuple[Example, Sequence[NDArray[np.float32]]]]
+) -> Iterator[tuple[Example, list[NDArray[np.float64]]]]:
+    parts = [part for _, states in pairs for part in states]
+    scores = iter(np.split(probe.probabilities(np.concatenate(parts)), np.cumsum([len(part) for part in parts])[:-1]))
+    yield from ((example, [next(scores) for _ in states]) for example, states in pairs)

@@ -13,10 +13,11 @@ from ab_assets.artifacts.fingerprint import Question, digest_of
 from ab_assets.artifacts.items import ItemStore
 from ab_assets.artifacts.publication import publish_once
 from ab_assets.artifacts.store import Ref
-from ab_assets.datasets.selection import select_rows, sequences_of
-from ab_assets.training.data import FitData, chosen_antibodies, count_labels
+from ab_assets.datasets.selection import select_rows
+from ab_assets.training.data import FitData, chosen_antibodies, count_labels, texts_of
 from ab_assets.training.predictions import as_predictions
-from ab_assets.training.session import ModelSession
+from ab_assets.training.session import ModelSession, ProbeKind
+from ab_assets.training.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,12 +30,15 @@ if TYPE_CHECKING:
     from ab_assets.artifacts.store import Artifact, ArtifactStore, Draft
     from ab_assets.benchmarks.schema import Benchmark
     from ab_assets.models.specification import ModelSpec
+    from ab_assets.models.tokenization import Text
     from ab_assets.progress import Progress
     from ab_assets.training.recipe import Recipe
 
 Arm = Literal["true", "shuffled"]
 CHECKPOINTS: Mapping[Arm, str] = {"true": "fine_tuned_checkpoint", "shuffled": "shuffled_label_checkpoint"}
 _SUFFIX: Mapping[Arm, str] = {"true": "", "shuffled": "-shuffled"}
+PROBES: Mapping[ProbeKind, str] = {"linear": "frozen-probe", "svm": "frozen-svm"}
+_ITEM_SEPARATOR = "/"  # between the chains of a text, where a text is named by one string
 # Antibodies or residues that the probes of all shuffles of a fit learn from, at most: some ten seconds.
 PROBED_ITEMS = 20_000
 
@@ -67,8 +71,10 @@ class ModelProducts:
         self.benchmark = benchmark
         self.spec = spec
         self.recipe = recipe
-        self.session = ModelSession(spec, trainable_layers=recipe.trainable_layers, progress=progress)
-        self._kept = ItemStore(cache / "embeddings" / digest_of(spec.identity() | {"pooling": "mean"})[:32])
+        self.session = ModelSession(spec, recipe, cache=cache, progress=progress)
+        what = spec.identity() | recipe.seeing() | {"pooling": "mean"}
+        self._kept = ItemStore(cache / "embeddings" / digest_of(what)[:32])
+        self._unfinished = cache / "unfinished"
 
     def publish(self, asset: str, question: Question, *, force: bool) -> Outcome:
         """Return one asset's partition, made now unless `question` was answered before."""
@@ -113,30 +119,34 @@ class ModelProducts:
         return self.artifact("shuffled_label_split").table("labels")
 
     @functools.cached_property
-    def sequences(self) -> list[str]:
-        """Every distinct chain of the rows."""
-        return sequences_of(self.rows, self.benchmark.chain_names)
+    def texts(self) -> list[Text]:
+        """Every distinct text of the rows."""
+        return texts_of(self.rows, self.benchmark.chain_names, joined=self.recipe.joined)
 
-    def _embedded(self) -> tuple[dict[str, NDArray[np.float32]], int]:
-        """Return every chain's embedding, and how many of them were new."""
-        kept = self._kept.get(self.sequences)
+    def _embedded(self) -> tuple[dict[Text, NDArray[np.float32]], int]:
+        """Return every text's embedding, and how many of them were new."""
+        names = {_ITEM_SEPARATOR.join(text): text for text in self.texts}
+        kept = {names[name]: vector for name, vector in self._kept.get(names).items()}
         self.session.remember(kept)
-        vectors = self.session.embed(self.sequences)
-        new = {sequence: vector for sequence, vector in vectors.items() if sequence not in kept}
+        vectors = self.session.embed(self.texts)
+        new = {_ITEM_SEPARATOR.join(text): vector for text, vector in vectors.items() if text not in kept}
         self._kept.put(new)
         return vectors, len(new)
 
     def _embeddings(self, draft: Draft) -> None:
         vectors, new = self._embedded()
         frame = pl.DataFrame(
-            {"sequence": list(vectors), "embedding": [vector.tolist() for vector in vectors.values()]},
-            schema={"sequence": pl.String, "embedding": pl.List(pl.Float32)},
+            {
+                "chains": [list(text) for text in vectors],
+                "embedding": [vector.tolist() for vector in vectors.values()],
+            },
+            schema={"chains": pl.List(pl.String), "embedding": pl.List(pl.Float32)},
         )
         draft.table("embeddings", frame)
         draft.metadata = {
-            "chains": len(vectors),
+            "texts": len(vectors),
             "processed": new,
-            "reused_chains": len(vectors) - new,
+            "reused_texts": len(vectors) - new,
             "features": len(frame["embedding"][0]) if frame.height else 0,
         }
 
@@ -157,11 +167,6 @@ class ModelProducts:
     def _fit_once(self, arm: Arm, fit: int, seed: int, question: Question, *, force: bool) -> Artifact:
         """Return one fit: finished by an earlier run that was interrupted, or on the same examples, or made now."""
         data = self._fit_data(arm, fit)
-
-        def build(draft: Draft) -> None:
-            self.session.prepare(self.sequences)
-            draft.metadata = asdict(self.session.fit(data, self.recipe, seed, draft.folder))
-
         asked = Question(
             asset="fit",
             inputs={"examples": data.digest()},
@@ -169,13 +174,21 @@ class ModelProducts:
             model=question.model,
             code=question.code,
         )
+        snapshots = Snapshots(self._unfinished / asked.fingerprint[:32], key=asked.fingerprint)
+
+        def build(draft: Draft) -> None:
+            if force:
+                snapshots.clear()
+            draft.metadata = asdict(self.session.fit(data, seed, draft.folder, snapshots=snapshots))
+
         ref = Ref("fit", self.benchmark.name, self.spec.name)
-        return publish_once(self.store, ref, asked, build, force=force, show=False).artifact
+        published = publish_once(self.store, ref, asked, build, force=force, show=False).artifact
+        snapshots.clear()
+        return published
 
     def _predictions(self, draft: Draft) -> None:
         if self.benchmark.task == "antigen-specificity":
             self._embedded()  # what the frozen probes see
-        self.session.prepare(self.sequences)
         parts = []
         for arm, checkpoint in CHECKPOINTS.items():
             fitted = self.artifact(checkpoint)
@@ -185,7 +198,8 @@ class ModelProducts:
                     self._scored(self.session.predict_fit(folder, self._tested(fit)), arm, "fine-tuned", fit, seed)
                 )
                 if arm == "true":
-                    parts.append(self._probed(self._fit_data(arm, fit), arm, seed, draft))
+                    data = self._fit_data(arm, fit)
+                    parts += [self._probed(kind, data, arm, seed, draft) for kind in PROBES]
         for fit in sorted(self.roles["fit"].unique()):
             parts += self._probed_shuffles(fit, draft)
         table = pl.concat(parts).sort("method", "fit", "seed", "role", "row_id", "chain", "residue")
@@ -196,21 +210,25 @@ class ModelProducts:
             "unseen_residues": table["score"].null_count(),
         }
 
-    def _probed(self, data: FitData, arm: Arm, seed: int, draft: Draft) -> pl.DataFrame:
-        folder = draft.folder / "probes" / f"{fit_folder(data.fit, seed)}{_SUFFIX[arm]}"
+    def _probed(self, kind: ProbeKind, data: FitData, arm: Arm, seed: int, draft: Draft) -> pl.DataFrame:
+        folder = draft.folder / "probes" / kind / f"{fit_folder(data.fit, seed)}{_SUFFIX[arm]}"
         folder.mkdir(parents=True)
-        self.session.fit_probe(data, self.recipe, seed, folder)
+        self.session.fit_probe(data, seed, folder, kind=kind)
         scored = self.session.predict_probe(folder, self._tested(data.fit))
-        return self._scored(scored, arm, "frozen-probe", data.fit, seed)
+        return self._scored(scored, arm, PROBES[kind], data.fit, seed)
 
     def _probed_shuffles(self, fit: int, draft: Draft) -> list[pl.DataFrame]:
-        """Return what probes of as many shuffles as there is time for predict: shuffle k under the first seed + k."""
+        """Return what probes of as many shuffles as there is time for predict: shuffle k under the first seed + k.
+
+        A support-vector probe takes too long for more than the first.
+        """
         first = self._fit_data("shuffled", fit)
         affordable = max(1, PROBED_ITEMS // count_labels(first.train)[1])
         shuffles = range(1, min(affordable, self.shuffled_labels["shuffle"].n_unique()))
         every = [first, *(self._fit_data("shuffled", fit, shuffle) for shuffle in shuffles)]
         seed = self.benchmark.split.seeds[0]
-        return [self._probed(data, "shuffled", seed + shuffle, draft) for shuffle, data in enumerate(every)]
+        linear = [self._probed("linear", data, "shuffled", seed + shuffle, draft) for shuffle, data in enumerate(every)]
+        return [*linear, self._probed("svm", first, "shuffled", seed, draft)]
 
     def _attention(self, draft: Draft) -> None:
         fit, seed = self.fits[0]
@@ -234,5 +252,6 @@ class ModelProducts:
             fit=fit,
             task=self.benchmark.task,
             chain_names=self.benchmark.chain_names,
+            joined=self.recipe.joined,
             shuffled_labels=self.shuffled_labels.filter(pl.col("shuffle") == shuffle) if arm == "shuffled" else None,
         )

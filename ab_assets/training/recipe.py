@@ -13,6 +13,25 @@ from ab_assets.models.specification import RecipeTable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ab_assets.benchmarks.schema import Task
+    from ab_assets.models.specification import ModelSpec
+
+# The recipe of the AbFlow pipeline, for comparison: learning rate 1e-5 falling linearly, AdamW, 30 epochs without early
+# stopping, batches of 64, the last three layers, and the classifiers of transformers.
+_ABFLOW: dict[str, object] = {
+    "method": "last-layers",
+    "trainable_layers": 3,
+    "learning_rate": 1e-5,
+    "epochs": 30,
+    "patience": 30,
+    "batch_size": 64,
+    "weight_decay": 0.0,
+    "warmup_fraction": 0.0,
+    "dropout": 0.0,
+    "pooling": "cls",
+}
+_ABFLOW_HEAD: Mapping[str, str] = {"antigen-specificity": "dense", "paratope": "linear"}
+
 
 class Recipe(RecipeTable):
     """A complete recipe: what a fit does, apart from its data and its seed."""
@@ -24,17 +43,49 @@ class Recipe(RecipeTable):
         Raises BadInputError for an override that is no recipe key or out of its range.
         """
         values = {**defaults.model_dump(), **(overrides or {})}
+        if values["method"] == "full" and "trainable_layers" not in (overrides or {}):
+            values["trainable_layers"] = None  # the model's own number is for its last layers
         try:
             return cls(**values)
         except ValidationError as error:
             detail = error.errors()[0]
-            key = str(detail["loc"][0])
+            key = str(detail["loc"][0]) if detail["loc"] else "method"
             near = difflib.get_close_matches(key, cls.model_fields, n=1)
             raise BadInputError(
                 what=f"training.{key}: {detail['msg']}",
-                found=repr(detail["input"]),
+                found=repr(detail["input"]) if detail["loc"] else "",
                 hint=f"Did you mean {near[0]!r}?" if near and near[0] != key else "",
             ) from error
+
+    @classmethod
+    def for_model(
+        cls, spec: ModelSpec, task: Task, overrides: Mapping[str, object] | None = None, *, preset: str | None = None
+    ) -> Self:
+        """Return the recipe of `spec` for `task`: its own, under the preset's, under `overrides`; pairing resolved."""
+        chosen: dict[str, object] = {}
+        if preset == "abflow":
+            chosen = _ABFLOW | {"head": _ABFLOW_HEAD[task]}
+        recipe = cls.from_parts(spec.recipe, chosen | dict(overrides or {}))
+        context = spec.pairing.context if recipe.pairing == "as-trained" else recipe.pairing
+        return recipe.model_copy(update={"pairing": context})
+
+    @property
+    def joined(self) -> bool:
+        """Whether both chains of an antibody share a text."""
+        return self.pairing == "joined"
+
+    @property
+    def learns_from_tokens(self) -> bool:
+        """Whether a fit runs the model from its tokens on in every epoch: nothing below is frozen and free of dropout."""
+        return self.method == "full" or self.frozen_dropout
+
+    def split_layer(self, layer_count: int) -> int:
+        """Return how many layers run once, before those that a fit runs in every epoch."""
+        return 0 if self.learns_from_tokens else layer_count - self.learning_layers(layer_count)
+
+    def seeing(self) -> dict[str, Any]:
+        """Return the part of the recipe that decides what a pre-trained model makes of an antibody."""
+        return {"pairing": self.pairing, "cpu_precision": self.cpu_precision}
 
     def to_dict(self) -> dict[str, Any]:
         """Return every setting, JSON-able, for fingerprints and fit.json."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ab_assets.artifacts.code_version import code_of
+from ab_assets.artifacts.fingerprint import digest_of
 from ab_assets.progress import Progress, silent
 from ab_assets.training.checkpoint import (
     FIT_RECORD,
@@ -19,10 +21,11 @@ from ab_assets.training.checkpoint import (
     write_record,
     write_tensors,
 )
-from ab_assets.training.data import count_labels, examples_of, unique_sequences
+from ab_assets.training.data import count_labels, examples_of, residue_count, unique_texts
 from ab_assets.training.predictions import scored_table
-from ab_assets.training.probe import RESIDUE_LIMIT, LinearProbe, fit_linear_probe, labelled_items
+from ab_assets.training.probe import RESIDUE_LIMIT, LinearProbe, fit_linear_probe, labelled_items, probabilities_of
 from ab_assets.training.recipe import Recipe
+from ab_assets.training.svm_probe import SupportVectorProbe, fit_svm_probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,14 +33,20 @@ if TYPE_CHECKING:
 
     import polars as pl
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from ab_assets.benchmarks.schema import Task
     from ab_assets.models.encoders import Encoder
     from ab_assets.models.specification import ModelSpec
+    from ab_assets.models.tokenization import Text
     from ab_assets.training.data import Example, FitData
     from ab_assets.training.heads import TunedModel
     from ab_assets.training.loop import History
+    from ab_assets.training.snapshots import Snapshots
     from ab_assets.training.trunk import FrozenTrunk
+
+
+ProbeKind = Literal["linear", "svm"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,31 +76,34 @@ class ProbeSummary:
 
 
 class ModelSession:
-    """A model and the states of every chain that went through its frozen layers.
+    """A model and the states of every text that went through its frozen layers.
 
-    Nothing is loaded before it is needed: a session that only finds everything done loads no weights.
-    `trainable_layers`: what the recipes of this session say, so that all share one trunk (default: the model's own).
+    Nothing is loaded before it is needed: a session that only finds everything done loads no weights. `recipe`: how
+    this session's fits are made and chains are paired (default: the model's own). `cache`: a folder in which states
+    are kept for later sessions; without one they live as long as this session.
     """
 
     def __init__(
         self,
         spec: ModelSpec,
+        recipe: Recipe,
         *,
         device: str = "auto",
-        trainable_layers: int | None = None,
+        cache: Path | None = None,
         progress: Progress = silent,
     ) -> None:
         self.spec = spec
+        self.recipe = recipe
         self._device = device
+        self._cache = cache
         self._progress = progress
-        self._trainable_layers = trainable_layers
         self._encoder: Encoder | None = None
         self._trunks: dict[int, FrozenTrunk] = {}
-        self._embeddings: dict[str, NDArray[np.float32]] = {}
+        self._embeddings: dict[Text, NDArray[np.float32]] = {}
 
     @property
     def trunk_passes(self) -> int:
-        """How many chains went through frozen layers so far."""
+        """How many texts went through frozen layers so far, in this session."""
         return sum(trunk.passes for trunk in self._trunks.values())
 
     @property
@@ -106,41 +118,49 @@ class ModelSession:
             from ab_assets.models.loading import load_encoder  # noqa: PLC0415 - torch only when weights are needed
 
             self._progress(f"loading {self.spec.title}", 0, 1)
-            self._encoder = load_encoder(self.spec, device=_resolved(self._device))
+            encoder = load_encoder(self.spec, device=_resolved(self._device))
+            if encoder.device.type == "cpu":
+                encoder.precision = self.recipe.cpu_precision
+            self._encoder = encoder
             self._progress(f"loading {self.spec.title}", 1, 1)
         return self._encoder
 
-    def prepare(self, sequences: Iterable[str]) -> None:
-        """Run the frozen layers over these chains together, so that no fit depends on what ran before it."""
-        self._trunk().prepare(sequences)
+    def embed(self, texts: Iterable[Text]) -> dict[Text, NDArray[np.float32]]:
+        """Return by text its chains' mean residue state after the last pre-trained layer, one chain after the other.
 
-    def embed(self, sequences: Iterable[str]) -> dict[str, NDArray[np.float32]]:
-        """Return by chain the mean state of its residues after the last pre-trained layer: (feature,) float32."""
-        wanted = sorted(set(sequences), key=lambda s: (len(s), s))
-        missing = [s for s in wanted if s not in self._embeddings]
+        (chain * feature,) float32.
+        """
+        wanted = sorted(set(texts), key=lambda text: (residue_count(text), text))
+        missing = [text for text in wanted if text not in self._embeddings]
         if missing:
-            for sequence, states in self._trunk().final_states(missing):
-                self._embeddings[sequence] = states.mean(dim=0).numpy()
-        return {sequence: self._embeddings[sequence] for sequence in wanted}
+            trunk = self._feature_trunk()
+            trunk.ensure(missing)
+            for text, chains in trunk.final_states(missing):
+                self._embeddings[text] = np.concatenate([states.mean(dim=0).numpy() for states in chains])
+        return {text: self._embeddings[text] for text in wanted}
 
-    def remember(self, embeddings: Mapping[str, NDArray[np.float32]]) -> None:
+    def remember(self, embeddings: Mapping[Text, NDArray[np.float32]]) -> None:
         """Take embeddings that an earlier session of the same model made, so that they are not computed again."""
         self._embeddings.update(embeddings)
 
-    def fit(self, data: FitData, recipe: Recipe, seed: int, directory: Path) -> FitSummary:
-        """Fine-tune on `data` and write trainable.safetensors and fit.json into `directory`.
+    def fit(self, data: FitData, seed: int, directory: Path, *, snapshots: Snapshots | None = None) -> FitSummary:
+        """Fine-tune on `data` and write weights, fit.json and a model card into `directory`.
 
-        `seed` decides head, dropout and order of batches. Raises FitFailedError when a loss is not finite.
+        `seed` decides head, dropout and order of batches. With `snapshots` an interrupted fit goes on where it was.
+        Raises FitFailedError when a loss is not finite, InterruptedFitError after SIGTERM.
         """
         from ab_assets.training.loop import fine_tune  # noqa: PLC0415 - torch
 
         started = time.perf_counter()
-        trunk = self._trunk(recipe.trainable_layers)
-        model = self._new_model(recipe, data.task, data.chain_names, seed=seed)
-        history = fine_tune(model, data, trunk, recipe, seed=seed, progress=self._progress)
+        recipe = self.recipe
+        trunk = self._trunk(recipe)
+        trunk.ensure(data.texts())
+        model = self.untrained(data, seed=seed)
+        history = fine_tune(model, data, trunk, recipe, seed=seed, progress=self._progress, snapshots=snapshots)
         weights = model.trainable_weights()
         write_tensors(directory / FIT_WEIGHTS, weights)
-        record = self._record(data, recipe, seed) | {"split_layer": trunk.split} | _history_record(history)
+        record = self._record(data, seed) | {"split_layer": trunk.split} | _history_record(history)
+        record["pooled"] = _pooled_states(data, recipe)
         write_record(directory / FIT_RECORD, record)
         return FitSummary(
             best_epoch=history.best_epoch,
@@ -154,6 +174,18 @@ class ModelSession:
             seconds=time.perf_counter() - started,
         )
 
+    def untrained(self, data: FitData, *, seed: int) -> TunedModel:
+        """Return what a fit on `data` with `seed` starts from."""
+        return self._new_model(self.recipe, data.task, _pooled_states(data, self.recipe), seed=seed)
+
+    def logits(self, model: TunedModel, examples: Sequence[Example]) -> Iterator[tuple[Example, tuple[Tensor, ...]]]:
+        """Yield each example with what `model`, of this session's recipe, makes of it; see `predict_logits`."""
+        from ab_assets.training.loop import predict_logits  # noqa: PLC0415 - torch
+
+        trunk = self._trunk(self.recipe)
+        trunk.ensure(unique_texts(examples))
+        yield from predict_logits(model, examples, trunk)
+
     def predict_fit(self, directory: Path, rows: pl.DataFrame) -> pl.DataFrame:
         """Return SCORED for CURATED `rows` (labelled or not) from the fit in `directory`; their order does not matter.
 
@@ -162,16 +194,19 @@ class ModelSession:
         from ab_assets.training.loop import predict_logits  # noqa: PLC0415 - torch
 
         record = read_record(directory / FIT_RECORD, self.spec)
-        examples = examples_of(rows, task=record["task"], chain_names=tuple(record["chains"]))
+        recipe = Recipe(**record["recipe"])
+        examples = _examples(rows, record)
         if not examples:
             return scored_table(rows, [])
         model = self._stored_model(directory, record)
-        trunk = self._trunk(Recipe(**record["recipe"]).trainable_layers)
-        trunk.ensure(unique_sequences(examples))
+        trunk = self._trunk(recipe)
+        trunk.ensure(unique_texts(examples))
         logits = predict_logits(model, examples, trunk)
-        return scored_table(rows, ((example, one.double().sigmoid().numpy()) for example, one in logits))
+        return scored_table(
+            rows, ((example, [one.double().sigmoid().numpy() for one in parts]) for example, parts in logits)
+        )
 
-    def fit_probe(self, data: FitData, recipe: Recipe, seed: int, directory: Path) -> ProbeSummary:
+    def fit_probe(self, data: FitData, seed: int, directory: Path, *, kind: ProbeKind = "linear") -> ProbeSummary:
         """Fit the frozen probe on `data` and write probe.safetensors and probe.json into `directory`.
 
         `seed` decides which residues are used where a paratope set has more than the probe takes.
@@ -181,17 +216,24 @@ class ModelSession:
         started = time.perf_counter()
         train = labelled_items(self._features(data.train), limit=RESIDUE_LIMIT, seed=seed)
         validation = labelled_items(self._features(data.validation), limit=RESIDUE_LIMIT, seed=seed)
-        probe = fit_linear_probe(*train, *validation, balanced=recipe.class_weight == "balanced")
+        balanced = self.recipe.class_weight == "balanced"
+        probe: LinearProbe | SupportVectorProbe
+        if kind == "svm":
+            probe = fit_svm_probe(*train, *validation, balanced=balanced, seed=seed)
+            used = probe.train_items
+        else:
+            probe = fit_linear_probe(*train, *validation, balanced=balanced)
+            used = len(train[1])
         write_tensors(
             directory / PROBE_WEIGHTS, {name: torch.from_numpy(array) for name, array in probe.arrays().items()}
         )
-        record = self._record(data, recipe, seed)
-        outcome = {"strength": probe.strength, "validation_loss": probe.validation_loss, "train_items": len(train[1])}
-        write_record(directory / PROBE_RECORD, record | outcome)
+        record = self._record(data, seed)
+        outcome = {"strength": probe.strength, "validation_loss": probe.validation_loss, "train_items": used}
+        write_record(directory / PROBE_RECORD, record | outcome | {"kind": kind})
         return ProbeSummary(
             strength=probe.strength,
             validation_loss=probe.validation_loss,
-            train_items=len(train[1]),
+            train_items=used,
             truncated_residues=record["truncated_residues"],
             seconds=time.perf_counter() - started,
         )
@@ -202,9 +244,9 @@ class ModelSession:
 
         record = read_record(directory / PROBE_RECORD, self.spec)
         stored = read_weights(directory / PROBE_WEIGHTS)
-        probe = LinearProbe.of_arrays({name: tensor.numpy() for name, tensor in stored.items()})
-        examples = examples_of(rows, task=record["task"], chain_names=tuple(record["chains"]))
-        return scored_table(rows, ((e, probe.probabilities(x)) for e, x in self._features(examples)))
+        kind = SupportVectorProbe if record["kind"] == "svm" else LinearProbe
+        probe = kind.of_arrays({name: tensor.numpy() for name, tensor in stored.items()})
+        return scored_table(rows, probabilities_of(probe, self._features(_examples(rows, record))))
 
     def attention(
         self, rows: pl.DataFrame, *, chain_names: Sequence[str], directory: Path | None = None
@@ -212,57 +254,86 @@ class ModelSession:
         """Return ATTENTION over CURATED `rows` of the pre-trained model and, if given, of the fit in `directory`."""
         from ab_assets.training.attention import attention_table  # noqa: PLC0415 - torch
 
-        trunk = self._trunk()
+        trunk, joined = self._trunk(self.recipe), self.recipe.joined
         tops = {}
         if directory is not None:
             record = read_record(directory / FIT_RECORD, self.spec)
-            trunk = self._trunk(Recipe(**record["recipe"]).trainable_layers)
+            trunk, joined = self._trunk(Recipe(**record["recipe"])), Recipe(**record["recipe"]).joined
             tops["fine-tuned"] = self._stored_model(directory, record).stack
         tops["pre-trained"] = self.encoder.stack(trunk.split, self.encoder.layer_count)
-        return attention_table(self.encoder, tops, rows, split=trunk.split, chain_names=chain_names)
+        return attention_table(self.encoder, tops, rows, trunk=trunk, chain_names=chain_names, joined=joined)
 
-    def _trunk(self, trainable_layers: int | None = None) -> FrozenTrunk:
+    def _trunk(self, recipe: Recipe) -> FrozenTrunk:
+        return self._trunk_at(recipe.split_layer(self.encoder.layer_count))
+
+    def _feature_trunk(self) -> FrozenTrunk:
+        """Return the trunk of the fits, or where nothing is frozen one of all layers: what probes and embeddings see."""
+        split = self.recipe.split_layer(self.encoder.layer_count)
+        return self._trunk_at(split or self.encoder.layer_count)
+
+    def _trunk_at(self, split: int) -> FrozenTrunk:
+        from ab_assets.training.states import StateStore  # noqa: PLC0415 - torch
         from ab_assets.training.trunk import FrozenTrunk  # noqa: PLC0415 - torch
 
-        layers = self._trainable_layers if trainable_layers is None else trainable_layers
-        split = max(0, self.encoder.layer_count - (3 if layers is None else layers))
         if split not in self._trunks:
-            self._trunks[split] = FrozenTrunk(self.encoder, split, progress=self._progress)
+            store = StateStore(self._states_folder(split))
+            self._trunks[split] = FrozenTrunk(self.encoder, split, store=store, progress=self._progress)
         return self._trunks[split]
 
-    def _new_model(self, recipe: Recipe, task: Task, chain_names: Sequence[str], *, seed: int) -> TunedModel:
+    def _states_folder(self, split: int) -> Path | None:
+        if self._cache is None:
+            return None
+        what = self.spec.identity() | {
+            "layers": split,
+            "precision": self.encoder.precision,
+            "device": self.encoder.device.type,
+            "code": code_of(("ab_assets.training.trunk", "ab_assets.models.loading")),
+        }
+        return self._cache / "states" / digest_of(what)[:32]
+
+    def _new_model(self, recipe: Recipe, task: Task, pooled: int, *, seed: int) -> TunedModel:
         import torch  # noqa: PLC0415
 
+        from ab_assets.training.adapters import adapt  # noqa: PLC0415 - torch
         from ab_assets.training.heads import TunedModel  # noqa: PLC0415 - torch
 
-        stack = self.encoder.trainable_copy(self._trunk(recipe.trainable_layers).split)
+        encoder, layers = self.encoder, self.encoder.layer_count
+        stack = encoder.trainable_copy(recipe.split_layer(layers), embeddings=recipe.learns_from_tokens)
+        if recipe.method != "full":
+            learning = encoder.stack(layers - recipe.learning_layers(layers), layers).named_weights()
+            for name, weight in stack.named_weights().items():
+                weight.requires_grad_(name in learning)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = TunedModel(stack, width=self.encoder.width, chains=len(chain_names), task=task, recipe=recipe)
-        return model.to(self.encoder.device)
+            if recipe.method == "lora":
+                adapt(stack, recipe)
+            model = TunedModel(stack, width=encoder.width, pooled=pooled, task=task, recipe=recipe)
+        return model.to(encoder.device)
 
     def _stored_model(self, directory: Path, record: dict[str, Any]) -> TunedModel:
-        model = self._new_model(Recipe(**record["recipe"]), record["task"], record["chains"], seed=record["seed"])
+        model = self._new_model(Recipe(**record["recipe"]), record["task"], record["pooled"], seed=record["seed"])
         fill(model.trainable_weights(), directory / FIT_WEIGHTS)
         return model.eval()
 
-    def _features(self, examples: Sequence[Example]) -> Iterator[tuple[Example, NDArray[np.float32]]]:
-        """Yield each example with (1, feature): its chains' embeddings, or for paratopes (seen residue, feature)."""
+    def _features(self, examples: Sequence[Example]) -> Iterator[tuple[Example, list[NDArray[np.float32]]]]:
+        """Yield each example with [(1, feature)]: its chains' embeddings, or per scored chain (seen residue, feature)."""
         if not examples:
             return
-        sequences = unique_sequences(examples)
-        if examples[0].chain is None:
-            embedded = self.embed(sequences)
-            yield from ((e, np.concatenate([embedded[s] for s in e.sequences])[None]) for e in examples)
+        texts = unique_texts(examples)
+        if not examples[0].scored:
+            embedded = self.embed(texts)
+            yield from ((e, [np.concatenate([embedded[text] for text in e.texts])[None]]) for e in examples)
             return
-        by_sequence: dict[str, list[Example]] = {}
+        by_text: dict[Text, list[Example]] = {}
         for example in examples:
-            by_sequence.setdefault(example.sequences[0], []).append(example)
-        for sequence, states in self._trunk().final_states(sequences, keep=True):
-            yield from ((example, states.numpy()) for example in by_sequence[sequence])
+            by_text.setdefault(example.texts[0], []).append(example)
+        trunk = self._feature_trunk()
+        trunk.ensure(texts)
+        for text, chains in trunk.final_states(texts, keep=True):
+            yield from ((example, [states.numpy() for states in chains]) for example in by_text[text])
 
-    def _record(self, data: FitData, recipe: Recipe, seed: int) -> dict[str, Any]:
-        truncated = sum(max(0, len(s) - self.spec.max_length) for s in data.sequences())
+    def _record(self, data: FitData, seed: int) -> dict[str, Any]:
+        truncated = sum(max(0, residue_count(text) - self.spec.max_length) for text in data.texts())
         return {
             "model": self.spec.name,
             "identity": self.spec.identity(),
@@ -271,11 +342,21 @@ class ModelSession:
             "fit": data.fit,
             "seed": seed,
             "labels": "shuffled" if data.shuffled else "true",
-            "recipe": recipe.to_dict(),
+            "recipe": self.recipe.to_dict(),
             "train": _counts(data.train),
             "validation": _counts(data.validation),
             "truncated_residues": truncated,
         }
+
+
+def _examples(rows: pl.DataFrame, record: Mapping[str, Any]) -> list[Example]:
+    joined = Recipe(**record["recipe"]).joined
+    return examples_of(rows, task=record["task"], chain_names=tuple(record["chains"]), joined=joined)
+
+
+def _pooled_states(data: FitData, recipe: Recipe) -> int:
+    """Return how many states an antibody is pooled to: one per text for cls, else one per chain."""
+    return 1 if recipe.joined and recipe.pooling == "cls" else len(data.chain_names)
 
 
 def _counts(examples: Sequence[Example]) -> dict[str, int]:

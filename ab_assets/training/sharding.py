@@ -19,16 +19,11 @@ from ab_assets.training.placement import BUCKET
 from ab_assets.training.updates import adamw, measured, set_rate, state_copies, take_over
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from ab_assets.training.updates import HeldBytes, Updater, UpdateRule
 
 Stage = Literal[0, 1, 2, 3]
-
-
-def rank_seed(seed: int, rank: int) -> int:
-    """Return the seed of a rank's dropout: rank 0 draws as a single process does, the others differently."""
-    return (rank << 32) + seed
 
 
 def sharded_updater(
@@ -131,14 +126,6 @@ class _Sharded:
         totals = torch.tensor(values, dtype=torch.float64, device=self._device)
         torch.distributed.all_reduce(totals)
         return tuple(totals.tolist())
-
-    def gathered(self, mine: Tensor, rows: Sequence[int]) -> list[Tensor]:
-        tensors = []
-        for rank, count in enumerate(rows):
-            tensor = mine.contiguous() if rank == self.rank else mine.new_empty(count, *mine.shape[1:])
-            torch.distributed.broadcast(tensor, src=rank)
-            tensors.append(tensor)
-        return tensors
 
     def weights(self) -> dict[str, Tensor]:
         whole: dict[str, Tensor] = {}

@@ -1,4 +1,4 @@
-"""The frozen part of a model runs once per distinct chain; its states are kept for every fit, seed and control."""
+"""The frozen part of a model runs once per distinct text; its states are kept for every fit, seed, control and run."""
 
 from __future__ import annotations
 
@@ -8,126 +8,215 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ab_assets.models.tokenization import FIRST_RESIDUE, SPECIAL_TOKENS
+from ab_assets.errors import CorruptArtifactError
 from ab_assets.progress import Progress, silent
 from ab_assets.training.batches import inference_batches
+from ab_assets.training.data import residue_count
+from ab_assets.training.states import StateStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from ab_assets.models.encoders import Encoder
+    from ab_assets.models.tokenization import Text, TokenizedText
 
 # Padded tokens per forward pass: on a CPU about what stays in cache, on a GPU enough to fill it.
-_TOKEN_BUDGET = {"cpu": 4096, "cuda": 65536}
+_TOKEN_BUDGET = {"cpu": 2048, "cuda": 65536}
 
-# What the last states of chains may take in memory beside the states at the split.
-_KEPT_BYTES = 1 << 30
+# Texts that pass together are padded to the same multiple of this: what a text's states are, to the last bit, then
+# follows from the text alone, whatever was in its batch.
+_LENGTH_STEP = 8
+
+_ENDS = 2  # the start and the end token, for which `max_length` leaves room
+
+# What the states of a pass may take before they are kept on disk, and the last states of texts beside those.
+_KEPT_BYTES = 1 << 28
+_FINAL_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
-class ChainStates:
-    """States of a batch of chains on the model's device.
+class TextStates:
+    """A batch of texts on the model's device.
 
-    hidden: (chain, token, feature) float32; mask: (chain, token), True for a token of the chain, False for padding;
-    residues: the same, True for residues only; seen: residues of each chain that the model saw.
+    ids: (text, token); mask: the same, True for a token of the text, False for padding.
+    hidden: (text, token, feature) states before the layers that learn; None where embeddings learn, too.
+    starts, seen: (text, chain) int64 on the CPU: each chain's first residue among the tokens, and how many the model
+    saw; 0 for a chain that a text does not have.
     """
 
-    hidden: Tensor
+    ids: Tensor
     mask: Tensor
-    residues: Tensor
-    seen: tuple[int, ...]
+    hidden: Tensor | None
+    starts: Tensor
+    seen: Tensor
+
+    def residues(self, chain: int) -> Tensor:
+        """Return (text, token), True for the residues of the texts' `chain`-th chain."""
+        position = torch.arange(self.mask.shape[1])
+        first, count = self.starts[:, chain, None], self.seen[:, chain, None]
+        return ((position >= first) & (position < first + count)).to(self.mask.device)
+
+    def residue_index(self) -> Tensor:
+        """Return (seen residue,) into the flattened (text * token), by text, then chain, then residue."""
+        width = self.mask.shape[1]
+        spans = zip(self.starts.tolist(), self.seen.tolist(), strict=True)
+        parts = [
+            torch.arange(row * width + first, row * width + first + count)
+            for row, (starts, counts) in enumerate(spans)
+            for first, count in zip(starts, counts, strict=True)
+        ]
+        return torch.cat(parts).to(self.mask.device)
 
 
 class FrozenTrunk:
     """Embeddings and the layers before `split`, in evaluation mode without dropout, with a memory of what they gave.
 
-    `passes` counts the chains that went through.
+    `passes` counts the texts that went through frozen layers; with `split` 0 there are none to go through.
     """
 
-    def __init__(self, encoder: Encoder, split: int, *, progress: Progress = silent) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        split: int,
+        *,
+        store: StateStore | None = None,
+        progress: Progress = silent,
+    ) -> None:
         self.encoder = encoder
         self.split = split
         self.passes = 0
         self._progress = progress
-        self._states: dict[str, Tensor] = {}
-        self._final: dict[str, Tensor] = {}
+        self._store = StateStore() if store is None else store
+        self._tokenized: dict[Text, TokenizedText] = {}
+        self._final: dict[Text, Tensor] = {}
         self._final_bytes = 0
 
-    def prepare(self, sequences: Iterable[str]) -> None:
-        """Run these chains, all of them together and no others, unless that is what was run before.
+    def tokenized(self, text: Text) -> TokenizedText:
+        """Return the tokens of `text` and where its chains are among them."""
+        if text not in self._tokenized:
+            self._tokenized[text] = self._encoded(text)
+        return self._tokenized[text]
 
-        In its last bits a chain's states depend on the batch it was in: after this they follow from `sequences` alone.
-        """
-        wanted = set(sequences)
-        if wanted != self._states.keys():
-            self._states.clear()
-            self._final.clear()
-            self._final_bytes = 0
-            self.ensure(wanted)
-
-    def ensure(self, sequences: Iterable[str]) -> None:
-        """Run the chains that were not run before, in batches of similar length."""
-        missing = sorted({s for s in sequences if s not in self._states}, key=lambda s: (len(s), s))
-        done = 0
-        for batch in length_batches(missing, self.encoder):
-            chosen = [missing[i] for i in batch]
-            ids, mask = tokens(self.encoder, chosen)
+    def ensure(self, texts: Iterable[Text]) -> None:
+        """Run the texts that were never run before, in batches of the same length."""
+        if self.split == 0:
+            return
+        missing = sorted({t for t in texts if self._store.get(t) is None}, key=lambda t: (residue_count(t), t))
+        fresh: dict[Text, Tensor] = {}
+        kept = done = 0
+        for batch in self._same_length_batches(missing):
+            ids, mask = self._padded(batch, rounded=True)
             with torch.inference_mode(), self.encoder.autocast():
                 hidden = self.encoder.embed(ids, mask)
-                hidden = self.encoder.run_layers(hidden, mask, start=0, stop=self.split).float().cpu()
-            for sequence, states, length in zip(chosen, hidden, mask.sum(dim=1).tolist(), strict=True):
-                self._states[sequence] = states[:length].clone()
-            done += len(chosen)
-            self.passes += len(chosen)
+                hidden = self.encoder.run_layers(hidden, mask, start=0, stop=self.split)
+            hidden = hidden.to("cpu", self._kept_dtype())
+            for text, states in zip(batch, hidden, strict=True):
+                fresh[text] = states[: len(self.tokenized(text).ids)].clone()
+                kept += fresh[text].nbytes
+            if kept > _KEPT_BYTES:
+                self._store.put(fresh)
+                fresh, kept = {}, 0
+            done += len(batch)
+            self.passes += len(batch)
             self._progress("frozen layers", done, len(missing))
+        self._store.put(fresh)
 
-    def batch(self, sequences: Sequence[str]) -> ChainStates:
-        """Return the kept states of `sequences`, padded to the longest of them; runs what is missing."""
-        self.ensure(sequences)
-        states = [self._states[sequence] for sequence in sequences]
-        lengths = torch.tensor([len(one) for one in states])
-        hidden = torch.nn.utils.rnn.pad_sequence(states, batch_first=True)
-        position = torch.arange(hidden.shape[1])
-        mask = position < lengths[:, None]
-        residues = (position >= FIRST_RESIDUE) & (position < (lengths - SPECIAL_TOKENS + FIRST_RESIDUE)[:, None])
-        device = self.encoder.device
-        seen = tuple(len(one) - SPECIAL_TOKENS for one in states)
-        return ChainStates(hidden.to(device), mask.to(device), residues.to(device), seen)
+    def batch(self, texts: Sequence[Text], *, embedded: bool = True) -> TextStates:
+        """Return the kept states of `texts`, padded to the longest of them; runs what is missing.
 
-    def final_states(self, sequences: Sequence[str], *, keep: bool = False) -> Iterator[tuple[str, Tensor]]:
-        """Yield each chain and its residues' states after the pre-trained model's last layer: (residue, feature).
+        `embedded` False leaves the states out: the embeddings learn and belong to another.
+        """
+        self.ensure(texts)
+        ids, mask = self._padded(texts)
+        tokenized = [self.tokenized(text) for text in texts]
+        chains = max(len(one.chains) for one in tokenized)
+        starts, seen = (torch.zeros(len(texts), chains, dtype=torch.int64) for _ in range(2))
+        for row, one in enumerate(tokenized):
+            for column, chain in enumerate(one.chains):
+                starts[row, column], seen[row, column] = chain.start, chain.seen
+        hidden = None
+        if embedded and self.split == 0:
+            with torch.no_grad(), self.encoder.autocast():
+                hidden = self.encoder.embed(ids, mask)
+        elif embedded:
+            hidden = torch.nn.utils.rnn.pad_sequence([self._kept(text) for text in texts], batch_first=True)
+            hidden = hidden.to(self.encoder.device, torch.float32)
+        return TextStates(ids, mask, hidden, starts, seen)
+
+    def final_states(self, texts: Sequence[Text], *, keep: bool = False) -> Iterator[tuple[Text, tuple[Tensor, ...]]]:
+        """Yield each text and, per chain, its residues' states after the last pre-trained layer: (residue, feature).
 
         `keep`: remember them for the next call, as long as they take less than a gibibyte.
         """
         encoder = self.encoder
-        yield from ((sequence, self._final[sequence]) for sequence in sequences if sequence in self._final)
-        missing = [sequence for sequence in sequences if sequence not in self._final]
-        for batch in length_batches(missing, encoder):
-            chosen = [missing[i] for i in batch]
+        yield from ((text, self._by_chain(text, self._final[text])) for text in texts if text in self._final)
+        missing = [text for text in texts if text not in self._final]
+        for chosen in self.batches(missing):
             states = self.batch(chosen)
             with torch.inference_mode(), encoder.autocast():
                 last = encoder.run_layers(states.hidden, states.mask, start=self.split, stop=encoder.layer_count)
-            for sequence, hidden, seen in zip(chosen, last.float().cpu(), states.seen, strict=True):
-                residues = hidden[FIRST_RESIDUE : FIRST_RESIDUE + seen].clone()
-                if keep and self._final_bytes + residues.nbytes <= _KEPT_BYTES:
-                    self._final[sequence] = residues
-                    self._final_bytes += residues.nbytes
-                yield sequence, residues
+            for text, hidden in zip(chosen, last.float().cpu(), strict=True):
+                own = hidden[: len(self.tokenized(text).ids)]
+                if keep and self._final_bytes + own.nbytes <= _FINAL_BYTES:
+                    self._final[text] = own.clone()
+                    self._final_bytes += own.nbytes
+                yield text, self._by_chain(text, own)
 
+    def length(self, texts: Sequence[Text]) -> int:
+        """Return how many tokens the longest of `texts` has."""
+        return max(len(self.tokenized(text).ids) for text in texts)
 
-def tokens(encoder: Encoder, sequences: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Return token ids and mask of the chains, both (chain, token), padded to the longest, on the encoder's device."""
-    encoded = [torch.tensor(encoder.tokenizer.encode(s, encoder.max_length).ids) for s in sequences]
-    ids = torch.nn.utils.rnn.pad_sequence(encoded, batch_first=True, padding_value=encoder.tokenizer.pad)
-    lengths = torch.tensor([len(one) for one in encoded])
-    mask = torch.arange(ids.shape[1]) < lengths[:, None]
-    return ids.to(encoder.device), mask.to(encoder.device)
+    def batches(self, texts: Sequence[Text]) -> list[list[Text]]:
+        """Return `texts` from short to long in batches that fit the device's token budget."""
+        lengths = [self.length([text]) for text in texts]
+        return [[texts[i] for i in batch] for batch in inference_batches(lengths, token_budget(self.encoder))]
 
+    def _encoded(self, text: Text) -> TokenizedText:
+        encoder = self.encoder
+        encoded = encoder.tokenizer.encode(text, encoder.max_length, encoder.pairing)
+        excess = len(encoded.ids) - encoder.max_length - _ENDS
+        if encoder.pairing.context == "joined" or excess <= 0:
+            return encoded
+        # a model of single chains has no room for what separates two
+        return encoder.tokenizer.encode(text, encoder.max_length - excess, encoder.pairing)
 
-def length_batches(sequences: Sequence[str], encoder: Encoder) -> list[list[int]]:
-    """Return indices of `sequences` in batches that fit the device's token budget."""
-    lengths = [min(len(s), encoder.max_length) + SPECIAL_TOKENS for s in sequences]
-    return [batch.tolist() for batch in inference_batches(lengths, token_budget(encoder))]
+    def _kept(self, text: Text) -> Tensor:
+        states = self._store.get(text)
+        if states is None:
+            raise CorruptArtifactError(
+                what="the states of a chain were damaged while they were in use",
+                found=f"no states of {'/'.join(text)}",
+                hint="Run it again: they are made anew. Is the disk full?",
+            )
+        return states
+
+    def _same_length_batches(self, texts: Sequence[Text]) -> Iterator[list[Text]]:
+        by_length: dict[int, list[Text]] = {}
+        for text in texts:
+            by_length.setdefault(self._rounded(len(self.tokenized(text).ids)), []).append(text)
+        for length, same in sorted(by_length.items()):
+            size = max(1, token_budget(self.encoder) // length)
+            yield from (same[i : i + size] for i in range(0, len(same), size))
+
+    def _padded(self, texts: Sequence[Text], *, rounded: bool = False) -> tuple[Tensor, Tensor]:
+        """Return ids and mask, both (text, token), on the model's device."""
+        encoded = [self.tokenized(text).ids for text in texts]
+        longest = max(map(len, encoded))
+        width = self._rounded(longest) if rounded else longest
+        pad = self.encoder.tokenizer.pad
+        ids = torch.tensor([[*one, *[pad] * (width - len(one))] for one in encoded])
+        mask = torch.arange(width) < torch.tensor([len(one) for one in encoded])[:, None]
+        return ids.to(self.encoder.device), mask.to(self.encoder.device)
+
+    def _rounded(self, length: int) -> int:
+        longest = max(length, self.encoder.max_length + _ENDS)  # as many positions as the model may have
+        return min(longest, -(-length // _LENGTH_STEP) * _LENGTH_STEP)
+
+    def _by_chain(self, text: Text, states: Tensor) -> tuple[Tensor, ...]:
+        return tuple(states[chain.start : chain.start + chain.seen] for chain in self.tokenized(text).chains)
+
+    def _kept_dtype(self) -> torch.dtype:
+        return torch.bfloat16 if self.encoder.precision == "bf16" else torch.float32
 
 
 def token_budget(encoder: Encoder) -> int:

@@ -5,14 +5,17 @@ What is here makes them in one process; `sharding.py` makes the same ones in sev
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from ab_assets.training.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,16 @@ class UpdateRule:
     weight_decay: float
     max_gradient_norm: float
     rate: Callable[[int], float]
+
+    @classmethod
+    def of(cls, recipe: Recipe, *, updates: int) -> UpdateRule:
+        """Return the recipe's rule for a fit of so many updates."""
+        return cls(
+            recipe.learning_rate,
+            recipe.weight_decay,
+            recipe.max_gradient_norm,
+            lambda number: rate(number, updates, recipe.warmup_fraction),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +77,6 @@ class Updater(Protocol):
     def summed(self, *values: float) -> tuple[float, ...]:
         """Return the sums of these numbers over all ranks."""
 
-    def gathered(self, mine: Tensor, rows: Sequence[int]) -> list[Tensor]:
-        """Return by rank what each brought; rank r's tensor has `rows[r]` rows, all else is alike."""
-
     def weights(self) -> dict[str, Tensor]:
         """Return copies of what learns, by name and whole, on the CPU; nothing on ranks other than 0."""
 
@@ -83,6 +93,9 @@ class Updater(Protocol):
         """Measure what this rank holds now."""
 
 
+UpdaterOf: TypeAlias = "Callable[[nn.Module, Mapping[str, nn.Parameter], UpdateRule], Updater]"
+
+
 def single_updater(module: nn.Module, learned: Mapping[str, nn.Parameter], rule: UpdateRule) -> Updater:
     """Return the updater of a process that trains alone; `learned` are the parameters of `module` that learn."""
     return _Single(module, learned, rule)
@@ -94,7 +107,20 @@ def adamw(learned: Mapping[str, nn.Parameter], rule: UpdateRule) -> torch.optim.
     # biases and norms are not decayed (Devlin et al. 2019)
     parts = [([w for w in weights if w.ndim > 1], rule.weight_decay), ([w for w in weights if w.ndim <= 1], 0.0)]
     groups = [{"params": params, "weight_decay": decay} for params, decay in parts if params]
-    return torch.optim.AdamW(groups, lr=rule.learning_rate)
+    return torch.optim.AdamW(groups, lr=rule.learning_rate, fused=True)
+
+
+def rate(update: int, updates: int, warmup_fraction: float) -> float:
+    """Return the share of the full learning rate at an update (from 0) of `updates`: it rises, then falls to zero."""
+    warmup = math.ceil(updates * warmup_fraction)
+    if update < warmup:
+        return (update + 1) / (warmup + 1)
+    return max(0.0, (updates - update) / max(1, updates - warmup))
+
+
+def rank_seed(seed: int, rank: int) -> int:
+    """Return the seed of a rank's dropout: rank 0 draws as a single process does, the others differently."""
+    return (rank << 32) + seed
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rule: UpdateRule, updates: int) -> None:
@@ -122,8 +148,7 @@ def take_over(optimizer: torch.optim.Optimizer, shares: Mapping[str, Tensor], st
             share.copy_(state[f"{name}:weight"])
             found = {key.removeprefix(f"{name}:"): t for key, t in state.items() if key.startswith(f"{name}:")}
             del found["weight"]
-            # AdamW counts its steps on the CPU
-            moments = {key: t.clone().to("cpu" if t.ndim == 0 else share.device) for key, t in found.items()}
+            moments = {key: t.clone().to(share.device) for key, t in found.items()}
             if moments:
                 optimizer.state[share] = moments
             else:
@@ -178,9 +203,6 @@ class _Single:
 
     def summed(self, *values: float) -> tuple[float, ...]:
         return values
-
-    def gathered(self, mine: Tensor, rows: Sequence[int]) -> list[Tensor]:  # noqa: ARG002 - there is no other
-        return [mine]
 
     def weights(self) -> dict[str, Tensor]:
         return {name: weight.detach().cpu().clone() for name, weight in self._learned.items()}

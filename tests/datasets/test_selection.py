@@ -3,7 +3,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ab_assets.datasets.selection import select_rows, sequences_of
+from ab_assets.datasets.selection import select_rows
 from ab_assets.tables import CURATED, REMOVED, conform
 
 
@@ -86,7 +86,3 @@ def test_every_row_is_selected_or_removed_once(table_benchmark, rows, chains):
     assert selection.removed.schema == REMOVED
     assert selection.rows.schema == selection.unlabelled.schema == CURATED
     assert selection.rows.select(benchmark.chain_names).is_unique().all()
-
-
-def test_sequences_are_distinct_and_sorted():
-    assert sequences_of(table({"vh": "B", "vl": "A"}, {"vh": "B"}), ("vh", "vl")) == ["A", "B"]

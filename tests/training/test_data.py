@@ -2,7 +2,15 @@ import polars as pl
 import pytest
 
 from ab_assets.errors import FitFailedError
-from ab_assets.training.data import FitData, chosen_antibodies, count_labels, examples_of, unique_sequences
+from ab_assets.training.data import (
+    UNKNOWN_LABEL,
+    FitData,
+    chosen_antibodies,
+    count_labels,
+    examples_of,
+    texts_of,
+    unique_texts,
+)
 
 SPECIFICITY = {"task": "antigen-specificity", "chain_names": ("vh", "vl")}
 PARATOPE = {"task": "paratope", "chain_names": ("vh", "vl")}
@@ -17,20 +25,35 @@ def test_the_order_of_rows_and_roles_does_not_matter(rows, roles, kind):
 
 def test_an_antibody_is_one_example_with_its_chains_in_order(rows):
     (example,) = examples_of(rows.head(1), **SPECIFICITY)
-    assert example.sequences == (rows["vh"][0], rows["vl"][0])
-    assert (example.chain, example.labels.tolist()) == (None, [True])
+    assert example.texts == ((rows["vh"][0],), (rows["vl"][0],))
+    assert (example.scored, example.labels.tolist()) == ((), [1])
+    (together,) = examples_of(rows.head(1), **SPECIFICITY, joined=True)
+    assert together.texts == ((rows["vh"][0], rows["vl"][0]),)
 
 
 def test_a_paratope_example_is_one_chain_with_a_label_per_residue(rows):
     vh, vl = examples_of(rows.head(1), **PARATOPE)
-    assert [(e.chain, e.sequences) for e in (vh, vl)] == [("vh", (rows["vh"][0],)), ("vl", (rows["vl"][0],))]
+    assert [(e.scored, e.texts) for e in (vh, vl)] == [
+        (("vh",), ((rows["vh"][0],),)),
+        (("vl",), ((rows["vl"][0],),)),
+    ]
     assert vh.labels.tolist() == rows["vh_paratope"][0].to_list()
+
+
+def test_joined_chains_are_one_example_and_a_chain_without_labels_counts_for_nothing(rows):
+    lacking = rows.head(1).with_columns(vl_paratope=pl.lit(None, pl.List(pl.Boolean)))
+    (both,) = examples_of(lacking, **PARATOPE, joined=True)
+    vh, vl = rows["vh"][0], rows["vl"][0]
+    assert (both.scored, both.texts) == (("vh", "vl"), ((vh, vl),))
+    assert both.labels.tolist() == [*rows["vh_paratope"][0], *[UNKNOWN_LABEL] * len(vl)]
+    assert count_labels([both])[1] == len(vh)
 
 
 def test_a_missing_chain_leaves_out_the_antibody_or_only_the_chain(rows):
     lacking = rows.head(1).with_columns(vl=pl.lit(None, pl.String))
     assert examples_of(lacking, **SPECIFICITY) == []
-    assert [e.chain for e in examples_of(lacking, **PARATOPE)] == ["vh"]
+    for joined in (False, True):
+        assert [e.scored for e in examples_of(lacking, **PARATOPE, joined=joined)] == [("vh",)]
 
 
 def test_test_rows_and_unlabelled_rows_are_never_trained_on(rows, roles):
@@ -46,7 +69,7 @@ def test_shuffled_labels_replace_true_ones_of_their_fit(rows, roles, shuffled):
     control = FitData.build(rows, roles, fit=1, **PARATOPE, shuffled_labels=shuffled)
     assert (true.shuffled, control.shuffled) == (False, True)
     for one, other in zip(true.train, control.train, strict=True):
-        assert (one.row_id, one.chain, one.sequences) == (other.row_id, other.chain, other.sequences)
+        assert (one.row_id, one.scored, one.texts) == (other.row_id, other.scored, other.texts)
         assert (one.labels != other.labels).all()
 
 
@@ -65,13 +88,16 @@ def test_the_digest_changes_with_what_is_learnt_and_with_nothing_else(rows, role
         FitData.build(rows, roles, fit=1, **PARATOPE),
         FitData.build(rows, roles, fit=0, **PARATOPE, shuffled_labels=shuffled),
         FitData.build(rows, roles, fit=0, **SPECIFICITY),
+        FitData.build(rows, roles, fit=0, **PARATOPE, joined=True),
     ]
-    assert len({digest, *(other.digest() for other in others)}) == 4
+    assert len({digest, *(other.digest() for other in others)}) == 5
 
 
-def test_sequences_are_named_once_and_labels_are_counted(rows):
+def test_texts_are_named_once_and_labels_are_counted(rows):
     twice = examples_of(pl.concat([rows, rows]), **SPECIFICITY)
-    assert len(unique_sequences(twice)) == 96
+    assert len(unique_texts(twice)) == 96
+    assert texts_of(rows, ("vh", "vl")) == unique_texts(twice)
+    assert len(texts_of(rows, ("vh", "vl"), joined=True)) == 48
     assert count_labels(examples_of(rows, **SPECIFICITY)) == (24, 48)
 
 

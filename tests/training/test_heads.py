@@ -7,12 +7,12 @@ from ab_assets.training.heads import TunedModel, mean_over_residues
 from ab_assets.training.recipe import Recipe
 from ab_assets.training.trunk import FrozenTrunk
 
-VH, VL = ["EVQLVESGG", "QVQL"], ["DIQ", "EIVLTQ"]
+VH, VL = [("EVQLVESGG",), ("QVQL",)], [("DIQ",), ("EIVLTQ",)]
 
 
 def tuned(encoder, task, split=1, **recipe):
     stack = encoder.trainable_copy(split)
-    return TunedModel(stack, width=32, chains=2, task=task, recipe=Recipe(**recipe)).eval()
+    return TunedModel(stack, width=32, pooled=2, task=task, recipe=Recipe(**recipe)).eval()
 
 
 @pytest.fixture
@@ -56,5 +56,5 @@ def test_every_residue_gets_one_logit(encoder):
 def test_exactly_the_last_layers_and_the_head_learn(encoder, split, layers):
     names = tuned(encoder, "paratope", split).trainable_weights()
     assert {name.split(".")[2] for name in names if ".layer." in name} == layers
-    assert {"head.weight", "head.bias"} <= set(names)
+    assert {"head.out.weight", "head.out.bias"} <= set(names)
     assert any("emb_layer_norm_after" in name for name in names) == bool(layers)

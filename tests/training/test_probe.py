@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from ab_assets.training import probe as probes
 from ab_assets.training.data import Example
-from ab_assets.training.probe import STRENGTHS, LinearProbe, fit_linear_probe, labelled_items
+from ab_assets.training.probe import STRENGTHS, LinearProbe, fit_linear_probe, labelled_items, probabilities_of
 
 
 def separable(count, seed, features=6):
@@ -12,7 +13,7 @@ def separable(count, seed, features=6):
 
 
 def example(labels, sequence="AAAA"):
-    return Example("r", "vh", (sequence,), None if labels is None else np.array(labels, dtype=bool))
+    return Example("r", ((sequence,),), ("vh",), None if labels is None else np.array(labels, dtype=np.int8))
 
 
 @pytest.mark.parametrize(("count", "features", "accuracy"), [(30, 40, 0.6), (200, 6, 0.9)])
@@ -57,16 +58,31 @@ def test_a_probe_survives_storage():
 def test_only_seen_residues_of_labelled_chains_are_items():
     states = np.arange(6, dtype=np.float32).reshape(3, 2)
     seen, labels = labelled_items(
-        [(example([True, False, True, True]), states), (example(None), states)], limit=10, seed=0
+        [(example([True, False, True, True]), [states]), (example(None), [states])], limit=10, seed=0
     )
     assert labels.tolist() == [True, False, True]
     assert seen.tolist() == states.tolist()
 
 
 def test_a_sample_keeps_state_and_label_together_and_follows_the_seed():
-    parts = [(example([i % 2 == 0] * 4), np.full((4, 1), i, dtype=np.float32)) for i in range(10)]
+    parts = [(example([i % 2 == 0] * 4), [np.full((4, 1), i, dtype=np.float32)]) for i in range(10)]
     states, labels = labelled_items(parts, limit=12, seed=1)
     assert states.shape == (12, 1)
     assert labels.tolist() == (states[:, 0] % 2 == 0).tolist()
     np.testing.assert_array_equal(states, labelled_items(parts, limit=12, seed=1)[0])
     assert states.tolist() != labelled_items(parts, limit=12, seed=2)[0].tolist()
+
+
+@pytest.mark.parametrize("together", [1, 5, 1000])
+def test_examples_scored_together_get_their_own_scores(monkeypatch, together):
+    monkeypatch.setattr(probes, "_SCORED_TOGETHER", together)
+    x, y = separable(50, 0)
+    probe = fit_linear_probe(x, y, x, y, balanced=False)
+    parts = np.split(x, [1, 2, 6, 6, 30])
+    pairs = [(example([True]), [part]) for part in parts[:3]] + [(example([True]), parts[3:])]
+    scored = list(probabilities_of(probe, iter(pairs)))
+    assert [one for one, _ in scored] == [one for one, _ in pairs]
+    for (_, states), (_, scores) in zip(pairs, scored, strict=True):
+        for one, part in zip(scores, states, strict=True):
+            np.testing.assert_allclose(one, probe.probabilities(part), rtol=1e-12)
+    assert list(probabilities_of(probe, [])) == []
