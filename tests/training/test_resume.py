@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import pickle
 import random
@@ -272,5 +273,5 @@ def test_a_fit_that_moves_to_another_device_keeps_what_it_learnt_and_takes_the_b
     tensors = {name: tensor for name, tensor in found.tensors.items() if name != "random.cpu"}
     kept.save(found.step, tensors, found.state | {"device": "cuda", "budget": 1})
     assert fit.run(tmp_path / "fit", tmp_path / "snapshots")
-    assert fit.said[0] == "resumed after step 3"
+    assert fit.said[0] == "resumed after step 2"
     assert Snapshots(tmp_path / "snapshots", key="k").newest().state["budget"] == 2048
