@@ -5,23 +5,23 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ab_assets.errors import FitFailedError, InterruptedFitError
+from ab_assets.progress import Progress, silent
 from ab_assets.training.batches import inference_batches, training_batches
 from ab_assets.training.data import UNKNOWN_LABEL, count_labels, residue_count
 from ab_assets.training.interruption import Interruption
 from ab_assets.training.snapshots import optimizer_state, restore_optimizer
-from ab_assets.training.trunk import token_budget
+from ab_assets.training.trunk import token_budget, within_memory
 from ab_assets.training.updates import Updates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from ab_assets.progress import Progress
     from ab_assets.training.data import Example, FitData
     from ab_assets.training.heads import TunedModel
     from ab_assets.training.recipe import Recipe
@@ -32,6 +32,8 @@ SECONDS_BETWEEN_SNAPSHOTS = 120.0
 """How much work an unfinished fit loses at most when it is killed; each epoch's end is kept besides."""
 
 _SHOWN_ROWS = 5
+
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ class _Run:
             self._resume()
             saved = time.monotonic()
             while not self._done():
-                self._epoch_from(self.step % self.steps_per_epoch, interruption, saved)
+                self._epoch_from(self.step - len(self.epochs) * self.steps_per_epoch, interruption, saved)
                 self._keep_epoch()
                 self._save()
                 saved = time.monotonic()
@@ -134,7 +136,8 @@ class _Run:
             self.progress(f"epoch {epoch + 1} of {self.recipe.epochs}", number + 1, len(batches))
             if interruption.requested:
                 self._save()
-                self.progress(f"asked to stop: all is kept up to step {self.step}", 1, 1)
+                kept = f"all is kept up to step {self.step}" if self.snapshots else "nothing is kept"
+                self.progress(f"asked to stop: {kept}", 1, 1)
                 raise InterruptedFitError(
                     what=f"the fit was asked to stop after step {self.step}",
                     hint="Run it again: it goes on from there." if self.snapshots else "",
@@ -155,14 +158,14 @@ class _Run:
                 longest = max(self.trunk.length(example.texts) for example in examples)
                 if self.budget <= longest:
                     raise
-            self.budget = max(longest, self.budget // 2)
+            self.budget = max(longest, min(self.budget, longest * len(examples)) // 2)
             torch.set_rng_state(state[0])
             for device, one in zip(_cuda_devices(self.trunk), state[1], strict=True):
                 torch.cuda.set_rng_state(one, device)
             torch.cuda.empty_cache()
             self.progress(f"out of memory: {self.budget} tokens at a time from now on, updates stay the same", 1, 1)
         norm = self.updates.gradient_norm()
-        _require_finite(norm, examples, step=self.step + 1)
+        _require_finite(norm, examples, step=self.step + 1, what="the norm of the gradient")
         self.updates.step(self.step)
         self.step += 1
         self.losses.add(*total)
@@ -184,7 +187,7 @@ class _Run:
 
     def _keep_epoch(self) -> None:
         """Validate, remember the weights if they are the best so far, and begin a new epoch."""
-        validation = validation_loss(self.model, self.data.validation, self.trunk, self.class_weights)
+        validation = validation_loss(self.model, self.data.validation, self.trunk, self.class_weights, self.progress)
         self.epochs.append(Epoch(len(self.epochs), self.losses.value, validation))
         self.losses = _Mean()
         if not self.best or validation < self.epochs[self.best_epoch].validation_loss:
@@ -205,6 +208,7 @@ class _Run:
             "epochs": [asdict(epoch) for epoch in self.epochs],
             "best_epoch": self.best_epoch,
             "losses": self.losses.state(),
+            "device": self.trunk.encoder.device.type,
             "budget": self.budget,
         }
         self.snapshots.save(self.step, tensors, state)
@@ -224,48 +228,59 @@ class _Run:
             for name, weight in self.model.trainable_weights().items()
             if f"best.{name}" in tensors
         }
-        torch.set_rng_state(tensors["random.cpu"])
-        for number, device in enumerate(_cuda_devices(self.trunk)):
-            torch.cuda.set_rng_state(tensors[f"random.cuda.{number}"], device)
+        if state["device"] == self.trunk.encoder.device.type:  # on another, dropout and memory are its own
+            torch.set_rng_state(tensors["random.cpu"])
+            for number, device in enumerate(_cuda_devices(self.trunk)):
+                torch.cuda.set_rng_state(tensors[f"random.cuda.{number}"], device)
+            self.budget = state["budget"]
         self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
         self.best_epoch = state["best_epoch"]
         self.losses = _Mean(*state["losses"])
-        self.budget = state["budget"]
         self.progress(f"resumed after step {self.step}", 1, 1)
 
 
 def validation_loss(
-    model: TunedModel, examples: Sequence[Example], trunk: FrozenTrunk, weights: tuple[float, float]
+    model: TunedModel,
+    examples: Sequence[Example],
+    trunk: FrozenTrunk,
+    weights: tuple[float, float],
+    progress: Progress = silent,
 ) -> float:
     """Return the mean loss per label over `examples`, without dropout."""
+
+    def run(chosen: list[Example]) -> tuple[Tensor, int]:
+        return summed_loss(model, chosen, trunk, weights)
+
     losses = _Mean()
     model.eval()
     with torch.inference_mode():
-        for chosen in example_batches(examples, trunk):
-            loss, size = summed_loss(model, chosen, trunk, weights)
+        for chosen, (loss, size) in _evaluated(examples, trunk, run, progress):
             _require_finite(loss, chosen, step=None)
             losses.add(loss.item() / size, size)
     return losses.value
 
 
 def predict_logits(
-    model: TunedModel, examples: Sequence[Example], trunk: FrozenTrunk
+    model: TunedModel, examples: Sequence[Example], trunk: FrozenTrunk, progress: Progress = silent
 ) -> Iterator[tuple[Example, tuple[Tensor, ...]]]:
     """Yield each example with its logits on the CPU: ((1,),) per antibody, (seen residue,) per scored chain.
 
     The order is free.
     """
-    model.eval()
-    for chosen in example_batches(examples, trunk):
+
+    def run(chosen: list[Example]) -> tuple[Tensor, Tensor]:
         texts = text_states(model, chosen, trunk)
         with torch.inference_mode(), trunk.encoder.autocast():
-            logits = model(texts).cpu()
+            return texts[0].seen, model(texts).cpu()
+
+    model.eval()
+    for chosen, (seen, logits) in _evaluated(examples, trunk, run, progress):
         if not model.per_residue:
-            yield from ((example, (one,)) for example, one in zip(chosen, logits.split(1), strict=True))
+            yield from ((example, (one,)) for example, one in zip(chosen, torch.split(logits, 1), strict=True))
             continue
-        parts = iter(logits.split(texts[0].seen.flatten().tolist()))
+        parts = iter(torch.split(logits, seen.flatten().tolist()))
         for example in chosen:
-            of_example = [next(parts) for _ in range(texts[0].seen.shape[1])]
+            of_example = [next(parts) for _ in range(seen.shape[1])]
             yield example, tuple(of_example[: len(example.scored)])
 
 
@@ -276,6 +291,15 @@ def example_batches(
     lengths = [trunk.length(example.texts) for example in examples]
     budget = token_budget(trunk.encoder) if budget is None else budget
     yield from ([examples[i] for i in batch] for batch in inference_batches(lengths, budget))
+
+
+def _evaluated(
+    examples: Sequence[Example], trunk: FrozenTrunk, run: Callable[[list[Example]], _Made], progress: Progress
+) -> Iterator[tuple[list[Example], _Made]]:
+    def batches(left: Sequence[Example], budget: int) -> Iterator[list[Example]]:
+        return example_batches(left, trunk, budget)
+
+    return within_memory(examples, batches, run, trunk.encoder, progress)
 
 
 def text_states(model: TunedModel, examples: Sequence[Example], trunk: FrozenTrunk) -> list[TextStates]:
@@ -315,7 +339,7 @@ def _seen(example: Example, model: TunedModel, trunk: FrozenTrunk) -> Tensor:
         return labels
     (text,) = example.texts
     chains = trunk.tokenized(text).chains
-    parts = labels.split([chain.seen + chain.truncated for chain in chains])
+    parts = torch.split(labels, [chain.seen + chain.truncated for chain in chains])
     return torch.cat([part[: chain.seen] for part, chain in zip(parts, chains, strict=True)])
 
 
@@ -330,13 +354,13 @@ def _start_at_prevalence(model: TunedModel, data: FitData, weights: tuple[float,
     nn.init.constant_(model.head.out.bias, math.log(odds))
 
 
-def _require_finite(value: Tensor, examples: Sequence[Example], *, step: int | None) -> None:
+def _require_finite(value: Tensor, examples: Sequence[Example], *, step: int | None, what: str = "the loss") -> None:
     if torch.isfinite(value):
         return
     rows = [example.row_id for example in examples]
     shown = ", ".join(rows[:_SHOWN_ROWS]) + (f" and {len(rows) - _SHOWN_ROWS} more" if len(rows) > _SHOWN_ROWS else "")
     raise FitFailedError(
-        what="the loss is not a finite number",
+        what=f"{what} is not a finite number",
         where=f"step {step}" if step is not None else "validation",
         found=f"{value.item()} on rows {shown}",
         hint="Lower training.learning_rate, or look at these rows.",

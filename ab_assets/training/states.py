@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 import uuid
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,9 @@ CACHE_LIMIT = "AB_ASSETS_CACHE_GIB"
 
 _DEFAULT_LIMIT_GIB = 100.0
 _DATA, _INDEX = ".states", ".json"
+
+# No segment is written for so long; what is older was left behind by a killed process.
+_LEFTOVER_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +136,7 @@ def _name(text: Text) -> str:
 
 
 def _bytes(rows: Tensor) -> memoryview:
-    return memoryview(rows.contiguous().view(torch.uint8).numpy())
+    return rows.contiguous().view(torch.uint8).numpy().data
 
 
 def _crc(rows: Tensor) -> int:
@@ -139,7 +144,14 @@ def _crc(rows: Tensor) -> int:
 
 
 def _trim(root: Path, *, keep: Path) -> None:
-    """Remove the segments read least recently, none of `keep`, until all of `root` stays within the limit."""
+    """Remove the segments read least recently, none of `keep`, until all of `root` stays within the limit.
+
+    Segments that killed processes began a day ago and earlier go, too.
+    """
+    for left in root.glob("*/.*"):
+        with suppress(FileNotFoundError):  # its own process is just done with it
+            if time.time() - left.stat().st_mtime > _LEFTOVER_SECONDS:
+                left.unlink()
     limit = float(os.environ.get(CACHE_LIMIT, _DEFAULT_LIMIT_GIB)) * (1 << 30)
     segments = sorted(((file.stat(), file) for file in root.glob(f"*/[!.]*{_DATA}")), key=lambda pair: pair[0].st_mtime)
     total = sum(stat.st_size for stat, _ in segments)

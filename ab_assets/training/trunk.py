@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from ab_assets.training.data import residue_count
 from ab_assets.training.states import StateStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ab_assets.models.encoders import Encoder
     from ab_assets.models.tokenization import Text, TokenizedText
@@ -32,6 +32,9 @@ _ENDS = 2  # the start and the end token, for which `max_length` leaves room
 # What the states of a pass may take before they are kept on disk, and the last states of texts beside those.
 _KEPT_BYTES = 1 << 28
 _FINAL_BYTES = 1 << 30
+
+_Item = TypeVar("_Item")
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +107,9 @@ class FrozenTrunk:
         missing = sorted({t for t in texts if self._store.get(t) is None}, key=lambda t: (residue_count(t), t))
         fresh: dict[Text, Tensor] = {}
         kept = done = 0
-        for batch in self._same_length_batches(missing):
-            ids, mask = self._padded(batch, rounded=True)
-            with torch.inference_mode(), self.encoder.autocast():
-                hidden = self.encoder.embed(ids, mask)
-                hidden = self.encoder.run_layers(hidden, mask, start=0, stop=self.split)
-            hidden = hidden.to("cpu", self._kept_dtype())
+        for batch, hidden in within_memory(
+            missing, self._same_length_batches, self._pass, self.encoder, self._progress
+        ):
             for text, states in zip(batch, hidden, strict=True):
                 fresh[text] = states[: len(self.tokenized(text).ids)].clone()
                 kept += fresh[text].nbytes
@@ -148,14 +148,10 @@ class FrozenTrunk:
 
         `keep`: remember them for the next call, as long as they take less than a gibibyte.
         """
-        encoder = self.encoder
         yield from ((text, self._by_chain(text, self._final[text])) for text in texts if text in self._final)
         missing = [text for text in texts if text not in self._final]
-        for chosen in self.batches(missing):
-            states = self.batch(chosen)
-            with torch.inference_mode(), encoder.autocast():
-                last = encoder.run_layers(states.hidden, states.mask, start=self.split, stop=encoder.layer_count)
-            for text, hidden in zip(chosen, last.float().cpu(), strict=True):
+        for chosen, last in within_memory(missing, self.batches, self._last, self.encoder, self._progress):
+            for text, hidden in zip(chosen, last, strict=True):
                 own = hidden[: len(self.tokenized(text).ids)]
                 if keep and self._final_bytes + own.nbytes <= _FINAL_BYTES:
                     self._final[text] = own.clone()
@@ -166,10 +162,27 @@ class FrozenTrunk:
         """Return how many tokens the longest of `texts` has."""
         return max(len(self.tokenized(text).ids) for text in texts)
 
-    def batches(self, texts: Sequence[Text]) -> list[list[Text]]:
-        """Return `texts` from short to long in batches that fit the device's token budget."""
+    def batches(self, texts: Sequence[Text], budget: int | None = None) -> list[list[Text]]:
+        """Return `texts` from short to long in batches of `budget` tokens, by default what suits the device."""
         lengths = [self.length([text]) for text in texts]
-        return [[texts[i] for i in batch] for batch in inference_batches(lengths, token_budget(self.encoder))]
+        budget = token_budget(self.encoder) if budget is None else budget
+        return [[texts[i] for i in batch] for batch in inference_batches(lengths, budget)]
+
+    def _pass(self, texts: Sequence[Text]) -> Tensor:
+        """Return the states after the frozen layers, as they are kept: (text, token, feature)."""
+        ids, mask = self._padded(texts, rounded=True)
+        with torch.inference_mode(), self.encoder.autocast():
+            hidden = self.encoder.embed(ids, mask)
+            hidden = self.encoder.run_layers(hidden, mask, start=0, stop=self.split)
+        return hidden.to("cpu", self._kept_dtype())
+
+    def _last(self, texts: Sequence[Text]) -> Tensor:
+        """Return the states after the last layer: (text, token, feature) float32 on the CPU."""
+        encoder, states = self.encoder, self.batch(texts)
+        assert states.hidden is not None  # noqa: S101 - asked for
+        with torch.inference_mode(), encoder.autocast():
+            last = encoder.run_layers(states.hidden, states.mask, start=self.split, stop=encoder.layer_count)
+        return last.float().cpu()
 
     def _encoded(self, text: Text) -> TokenizedText:
         encoder = self.encoder
@@ -190,12 +203,12 @@ class FrozenTrunk:
             )
         return states
 
-    def _same_length_batches(self, texts: Sequence[Text]) -> Iterator[list[Text]]:
+    def _same_length_batches(self, texts: Sequence[Text], budget: int) -> Iterator[list[Text]]:
         by_length: dict[int, list[Text]] = {}
         for text in texts:
             by_length.setdefault(self._rounded(len(self.tokenized(text).ids)), []).append(text)
         for length, same in sorted(by_length.items()):
-            size = max(1, token_budget(self.encoder) // length)
+            size = max(1, budget // length)
             yield from (same[i : i + size] for i in range(0, len(same), size))
 
     def _padded(self, texts: Sequence[Text], *, rounded: bool = False) -> tuple[Tensor, Tensor]:
@@ -217,6 +230,38 @@ class FrozenTrunk:
 
     def _kept_dtype(self) -> torch.dtype:
         return torch.bfloat16 if self.encoder.precision == "bf16" else torch.float32
+
+
+def within_memory(
+    items: Sequence[_Item],
+    batches: Callable[[Sequence[_Item], int], Iterable[list[_Item]]],
+    run: Callable[[list[_Item]], _Made],
+    encoder: Encoder,
+    progress: Progress = silent,
+) -> Iterator[tuple[list[_Item], _Made]]:
+    """Yield every batch of the items with what `run` makes of it; out of memory, those that are left are smaller.
+
+    `batches` cuts items by a number of tokens, in an order that does not depend on it. Raises OutOfMemoryError when
+    one item alone is too much.
+    """
+    budget = token_budget(encoder)
+    ordered = [item for batch in batches(items, budget) for item in batch]
+    done = 0
+    while done < len(ordered):
+        for batch in batches(ordered[done:], budget):
+            try:
+                made = run(batch)
+            except torch.OutOfMemoryError:
+                if len(batch) == 1:
+                    raise
+                break
+            yield batch, made
+            done += len(batch)
+        else:
+            return
+        budget //= 2
+        torch.cuda.empty_cache()
+        progress(f"out of memory: {budget} tokens at a time", 1, 1)
 
 
 def token_budget(encoder: Encoder) -> int:

@@ -6,10 +6,11 @@ from ab_assets.models.loading import load_encoder
 from ab_assets.models.twins import twin_spec
 from ab_assets.progress import silent
 from ab_assets.training import loop, trunk
+from ab_assets.training.batches import training_batches
 from ab_assets.training.data import FitData
 from ab_assets.training.heads import TunedModel
 from ab_assets.training.recipe import Recipe
-from ab_assets.training.updates import optimizer_for, rate
+from ab_assets.training.updates import Updates, optimizer_for, rate
 
 FAST = {"trainable_layers": 2, "learning_rate": 1e-2, "epochs": 3}
 
@@ -24,17 +25,17 @@ def specificity(rows, roles):
     return FitData.build(rows, roles, fit=0, task="antigen-specificity", chain_names=("vh", "vl"))
 
 
-def started(data, recipe, seed=1):
-    encoder = load_encoder(twin_spec("bert"))
+def started(data, recipe, seed=1, family="bert"):
+    encoder = load_encoder(twin_spec(family))
     torch.manual_seed(seed)
     stack = encoder.trainable_copy(3 - recipe.trainable_layers)
     model = TunedModel(stack, width=32, pooled=2, task=data.task, recipe=recipe)
     return model, trunk.FrozenTrunk(encoder, 3 - recipe.trainable_layers)
 
 
-def run(data, *, seed=1, progress=silent, **changes):
+def run(data, *, seed=1, progress=silent, family="bert", **changes):
     recipe = Recipe(**FAST | changes)
-    model, frozen = started(data, recipe)
+    model, frozen = started(data, recipe, family=family)
     history = loop.fine_tune(model, data, frozen, recipe, seed=seed, progress=progress)
     return history, model, frozen
 
@@ -125,3 +126,134 @@ def test_progress_says_epoch_and_step(specificity):
     said = []
     run(specificity, epochs=1, progress=lambda *what: said.append(what))
     assert said == [("epoch 1 of 1", 1, 2), ("epoch 1 of 1", 2, 2)]
+
+
+def assert_same_training(one, other, *, within):
+    for mine, its in zip(one[0].epochs, other[0].epochs, strict=True):
+        assert mine.train_loss == pytest.approx(its.train_loss, abs=within)
+        assert mine.validation_loss == pytest.approx(its.validation_loss, abs=within)
+    expected = other[1].trainable_weights()
+    for name, weight in one[1].trainable_weights().items():
+        if not name.endswith("key.bias"):  # no output depends on it: its gradient is rounding, which AdamW enlarges
+            torch.testing.assert_close(weight, expected[name], atol=within, rtol=0)
+
+
+@pytest.mark.parametrize("budget", [1, 60, 150])
+def test_any_token_budget_gives_the_same_losses_and_weights(data, budget, monkeypatch):
+    gently = {"family": "esm", "dropout": 0, "learning_rate": 1e-3}
+    whole = run(data, **gently)
+    monkeypatch.setattr(trunk, "_TOKEN_BUDGET", {"cpu": budget})
+    assert_same_training(run(data, **gently), whole, within=1e-5)
+
+
+class Memory:
+    """Lets no forward pass of what learns take more than so many tokens; dropout was drawn before it fails."""
+
+    def __init__(self, monkeypatch, limit):
+        self.failed = 0
+        forward = TunedModel.forward
+
+        def limited(model, texts):
+            if max(states.ids.numel() for states in texts) > limit:
+                if model.training:
+                    torch.rand(3)
+                self.failed += 1
+                raise torch.OutOfMemoryError
+            return forward(model, texts)
+
+        monkeypatch.setattr(TunedModel, "forward", limited)
+
+
+@pytest.mark.parametrize("options", [{"family": "esm", "dropout": 0}, {"family": "bert", "dropout": 0.1}], ids=str)
+def test_out_of_memory_leads_to_the_updates_of_a_smaller_budget(data, options, monkeypatch):
+    said = []
+    with monkeypatch.context() as short:
+        memory = Memory(short, 70)
+        pressed = run(data, progress=lambda *what: said.append(what[0]), **options)
+    told = [line for line in said if line.startswith("out of memory")]
+    assert len(told) == memory.failed
+    training = [line for line in told if line.endswith("from now on, updates stay the same")]
+    assert said[: said.index("epoch 1 of 3")][-len(training) :] == training  # all in the first update
+    budget = int(training[-1].split()[3])
+    assert 20 < budget < 140
+    monkeypatch.setattr(trunk, "_TOKEN_BUDGET", {"cpu": budget})
+    assert_same_training(pressed, run(data, **options), within=1e-6)
+
+
+def test_memory_that_does_not_suffice_for_one_example_is_an_error(data, monkeypatch):
+    steps = []
+    monkeypatch.setattr(Updates, "step", lambda *_: steps.append(1))
+    Memory(monkeypatch, 9)
+    with pytest.raises(torch.OutOfMemoryError):
+        run(data)
+    assert steps == []
+    recipe = Recipe(**FAST)
+    model, frozen = started(data, recipe)
+    with pytest.raises(torch.OutOfMemoryError):
+        loop.validation_loss(model, data.validation, frozen, (1, 1))
+    with pytest.raises(torch.OutOfMemoryError):
+        list(loop.predict_logits(model, data.validation, frozen))
+
+
+def test_validation_and_prediction_go_on_in_smaller_batches_where_memory_does_not_suffice(data, monkeypatch):
+    model, frozen = started(data, Recipe(**FAST))
+    loss = loop.validation_loss(model, data.validation, frozen, (1, 2))
+    logits = {(e.row_id, e.scored): one for e, (one,) in loop.predict_logits(model, data.validation, frozen)}
+    memory, said = Memory(monkeypatch, 50), []
+
+    def progress(*what):
+        said.append(what[0])
+
+    assert loop.validation_loss(model, data.validation, frozen, (1, 2), progress) == pytest.approx(loss, abs=1e-6)
+    found = [(e, one) for e, (one,) in loop.predict_logits(model, data.validation[::-1], frozen, progress)]
+    assert len(found) == len(logits)
+    for example, one in found:
+        torch.testing.assert_close(one, logits[example.row_id, example.scored], atol=1e-5, rtol=0)
+    assert len(said) == memory.failed > 2
+    assert set(said) <= {f"out of memory: {2048 >> halved} tokens at a time" for halved in range(1, 11)}
+
+
+@pytest.mark.parametrize("budget", [1, 60, 10_000])
+def test_a_loss_that_is_no_number_names_the_micro_batch_and_nothing_is_learnt_from_it(specificity, budget, monkeypatch):
+    chosen = specificity.train[13]
+    recipe = Recipe(**FAST, batch_size=4)
+    monkeypatch.setattr(trunk, "_TOKEN_BUDGET", {"cpu": budget})
+    model, frozen = started(specificity, recipe)
+    ids = torch.tensor(frozen.tokenized(chosen.texts[0]).ids)
+    forward, step = TunedModel.forward, Updates.step
+    seen, steps, before = [], [], []
+
+    def poisoned(model, texts):
+        rows = texts[0].ids
+        hit = rows.shape[1] >= len(ids) and bool((rows[:, : len(ids)] == ids).all(dim=1).any())
+        seen.append(len(rows))
+        return forward(model, texts) * (float("nan") if hit else 1)
+
+    def noted(updates, number):
+        step(updates, number)
+        steps.append(number)
+        before[:] = [weight.detach().clone() for weight in updates.weights.values()]
+
+    monkeypatch.setattr(TunedModel, "forward", poisoned)
+    monkeypatch.setattr(Updates, "step", noted)
+    with pytest.raises(FitFailedError, match="the loss is not a finite number") as caught:
+        loop.fine_tune(model, specificity, frozen, recipe, seed=1, progress=silent)
+    lengths = [sum(len(chain) for text in example.texts for chain in text) for example in specificity.train]
+    batches = training_batches(lengths, 4, seed=1, epoch=0)
+    (expected,) = (number for number, batch in enumerate(batches) if 13 in batch)
+    assert f"step {expected + 1}:" in str(caught.value)
+    assert steps == list(range(expected))
+    assert all(torch.equal(*pair) for pair in zip(before, model.trainable_weights().values(), strict=True))
+    named = {example.row_id for example in specificity.train if example.row_id in str(caught.value)}
+    assert chosen.row_id in named
+    assert named <= {specificity.train[i].row_id for i in batches[expected]}
+    assert len(named) == seen[-1]
+    assert {1: 1, 10_000: 4}.get(budget, seen[-1]) == seen[-1]
+
+
+def test_a_gradient_that_is_no_number_is_told_apart_from_the_loss(specificity):
+    recipe = Recipe(**FAST)
+    model, frozen = started(specificity, recipe)
+    model.head.out.weight.register_hook(lambda gradient: gradient * float("nan"))
+    with pytest.raises(FitFailedError, match="step 1: the norm of the gradient is not a finite number"):
+        loop.fine_tune(model, specificity, frozen, recipe, seed=1, progress=silent)

@@ -17,13 +17,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from damage import KINDS, damage
 
 from ab_assets.errors import CorruptArtifactError
 from ab_assets.training import snapshots as module
 from ab_assets.training.snapshots import Snapshots, optimizer_state, restore_optimizer
 
 ROOT = Path(__file__).parents[2]
-KINDS = ("flip", "truncate", "empty", "append", "zeros", "swap", "swap-all", "stray", "delete", "folder")
+SUPPORT = (ROOT / "tests/support").as_posix()
 
 
 def content(step, size=64):
@@ -251,46 +252,6 @@ def test_a_snapshot_of_another_format_is_passed_over(tmp_path, monkeypatch):
     assert "found format 2, expected format 1" in kept.passed_over[0]
 
 
-def flipped(data, draw):
-    spoiled = bytearray(data)
-    for _ in range(draw.choice([1, 1, 1, 8])):
-        spoiled[draw.randrange(len(data))] ^= draw.randrange(1, 256)
-    return spoiled if spoiled != data else flipped(data, draw)
-
-
-def zeroed(data, draw):
-    start = draw.randrange(len(data))
-    return data[:start] + bytes(len(data) - start) if any(data[start:]) else zeroed(data, draw)
-
-
-CHANGES = {
-    "flip": flipped,
-    "truncate": lambda data, draw: data[: draw.randrange(len(data))],
-    "empty": lambda data, draw: b"",
-    "append": lambda data, draw: data + draw.choice([b"\n", b" ", b"\0", draw.randbytes(50)]),
-    "zeros": zeroed,
-}
-
-
-def damage(newest, older, kind, draw):
-    """Spoil the snapshot in the folder `newest`, perhaps with files of the one in `older`; return which file."""
-    file = draw.choice(sorted(newest.iterdir()))
-    if kind in CHANGES:
-        file.write_bytes(CHANGES[kind](file.read_bytes(), draw))
-    elif kind == "swap":
-        shutil.copy(older / file.name, file)
-    elif kind == "swap-all":
-        for path in older.iterdir():
-            shutil.copy(path, newest / path.name)
-    elif kind == "stray":
-        (newest / draw.choice(["x", "manifest.json.bak", "tensors.safetensors~"])).write_bytes(b"")
-    else:
-        file.unlink()
-        if kind == "folder":
-            file.mkdir()
-    return file.name
-
-
 def test_of_200_corruptions_of_the_newest_snapshot_none_is_loaded_and_the_older_is_found(tmp_path):
     saved(tmp_path / "good", 7, 8)
     for seed in range(200):
@@ -402,7 +363,7 @@ def test_two_that_save_at_once_take_turns(tmp_path):
 SAVER = """
 import json, os, signal, sys
 from pathlib import Path
-sys.path[:0] = [{root!r}, {tests!r}]
+sys.path[:0] = [{root!r}, {tests!r}, {support!r}]
 import torch
 torch.set_num_threads(1)
 from test_snapshots import Snapshots, content
@@ -446,7 +407,7 @@ class Saver:
     """A process that forks children which save."""
 
     def __init__(self):
-        code = SAVER.format(root=str(ROOT), tests=str(Path(__file__).parent))
+        code = SAVER.format(root=ROOT.as_posix(), tests=(ROOT / "tests/training").as_posix(), support=SUPPORT)
         self._process = subprocess.Popen(
             [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
         )

@@ -1,3 +1,6 @@
+import os
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -82,3 +85,14 @@ def test_beyond_the_limit_the_states_read_least_recently_go_first(tmp_path, monk
     assert all(StateStore(tmp_path / "old").get(text) is None for text in TEXTS)
     assert all(StateStore(tmp_path / "new").get(text) is not None for text in TEXTS)
     assert old.get(TEXTS[0]) is not None  # mapped already: the run that reads them goes on
+
+
+def test_what_a_killed_process_began_is_gone_a_day_later(tmp_path):
+    folder = tmp_path / "one"
+    StateStore(folder).put(made())
+    (folder / ".old").write_bytes(b"x")
+    (folder / ".new").write_bytes(b"x")
+    yesterday = time.time() - 25 * 3600
+    os.utime(folder / ".old", (yesterday, yesterday))
+    StateStore(tmp_path / "two").put(made())
+    assert [file.name for file in folder.glob(".*")] == [".new"]

@@ -97,3 +97,28 @@ def test_progress_counts_chains(encoder):
     said = []
     FrozenTrunk(encoder, 1, progress=lambda *what: said.append(what)).ensure(CHAINS)
     assert said[-1] == ("frozen layers", 3, 3)
+
+
+@pytest.mark.parametrize("limit", [8, 16])
+def test_where_memory_does_not_suffice_fewer_chains_pass_together(encoder, limit, monkeypatch):
+    whole = FrozenTrunk(encoder, 1)
+    expected, last = whole.batch(CHAINS).hidden, dict(whole.final_states(CHAINS))
+    run_layers = encoder.run_layers
+
+    def limited(hidden, *args, **kw):
+        if hidden.shape[:2].numel() > limit:
+            raise torch.OutOfMemoryError
+        return run_layers(hidden, *args, **kw)
+
+    monkeypatch.setattr(encoder, "run_layers", limited)
+    said = []
+    trunk = FrozenTrunk(encoder, 1, progress=lambda *what: said.append(what[0]))
+    if limit == 8:  # not enough for one
+        with pytest.raises(torch.OutOfMemoryError):
+            trunk.ensure(CHAINS)
+        return
+    assert torch.equal(trunk.batch(CHAINS).hidden, expected)
+    for text, (states,) in trunk.final_states(CHAINS):
+        torch.testing.assert_close(states, last[text][0], atol=1e-5, rtol=0)
+    assert "out of memory: 1024 tokens at a time" in said
+    assert trunk.passes == 3
