@@ -48,7 +48,7 @@ def use_fused_attention(config: Any) -> None:  # noqa: ANN401 - a transformers c
     from transformers import AttentionInterface, AttentionMaskInterface  # noqa: PLC0415 - seconds to import
     from transformers.masking_utils import sdpa_mask  # noqa: PLC0415 - the same
 
-    if config._attn_implementation == "sdpa":  # noqa: SLF001 - transformers has no other word for it
+    if config._attn_implementation == "sdpa":
         AttentionInterface.register(KERNEL, fused_attention)
         AttentionMaskInterface.register(KERNEL, sdpa_mask)
-        config._attn_implementation = KERNEL  # noqa: SLF001 - the same
+        config._attn_implementation = KERNEL

@@ -20,6 +20,9 @@ def adapt(stack: LayerStack, recipe: Recipe) -> None:
 
     stack.requires_grad_(requires_grad=False)
     inject_adapter_in_model(lora_config(recipe, []), stack)
+    for weight in stack.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()  # peft takes the type of what is adapted
 
 
 def lora_config(recipe: Recipe, layers: list[int]) -> object:

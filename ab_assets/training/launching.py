@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ab_assets
-from ab_assets.errors import AbAssetsError, FitFailedError
+from ab_assets.errors import AbAssetsError, FitFailedError, InterruptedFitError
 from ab_assets.progress import Progress, silent
+from ab_assets.training.interruption import Interruption
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,13 +42,18 @@ def launch(
 
     What they print is in `folder`/ranks.log. They find each other through a file and, without GPUs, talk over
     loopback only. Raises FitFailedError with the first failed rank's own words, or the log's last lines where it left
-    none. However this call ends, no rank outlives it: they get SIGTERM, and after `grace` seconds SIGKILL.
+    none, InterruptedFitError when this process got SIGTERM, which is passed on. However this call ends, no rank outlives
+    it: they get SIGTERM, and after `grace` seconds SIGKILL.
     """
     folder = folder.resolve()
     for name in ("rank-*.error.json", _PROGRESS):
         for stale in folder.glob(name):
             stale.unlink()
-    with tempfile.TemporaryDirectory(prefix="ab-assets-ranks-") as meeting, (folder / LOG).open("wb") as log:
+    with (
+        tempfile.TemporaryDirectory(prefix="ab-assets-ranks-") as meeting,
+        (folder / LOG).open("wb") as log,
+        Interruption() as interruption,
+    ):
         command = [sys.executable, "-m", "torch.distributed.run", "--nnodes=1", f"--nproc-per-node={processes}"]
         command += ["--rdzv-backend=c10d", "--rdzv-conf=store_type=file", f"--rdzv-endpoint={meeting}/torchrun"]
         command += ["--rdzv-id=ab-assets", "--local-addr=127.0.0.1", "--max-restarts=0", "-m", module, str(folder)]
@@ -61,7 +67,7 @@ def launch(
         )
         said = _Said(folder / _PROGRESS, progress)
         try:
-            while process.poll() is None:
+            while process.poll() is None and not interruption.requested:
                 said.forward()
                 try:
                     process.wait(_POLL_SECONDS)
@@ -70,6 +76,12 @@ def launch(
             said.forward()
         finally:
             _end(process, grace)
+        if interruption.requested:
+            said.forward()
+            raise InterruptedFitError(
+                what="the fit was asked to stop",
+                hint="Run it again: it goes on from the newest snapshot, if any is kept.",
+            )
     if process.returncode:
         raise _failure(folder, process.returncode)
 

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ab_assets.errors import UnavailableError
+from ab_assets.training.data import residue_count
 
 if TYPE_CHECKING:
     from ab_assets.models.specification import Precision, RecipeTable
+    from ab_assets.training.data import FitData
+    from ab_assets.training.recipe import Recipe
     from ab_assets.training.sharding import Stage
 
 _WIDTH_OF = {"fp32": 4, "bf16": 2}
@@ -19,8 +22,8 @@ _ADAMW = 2 * _FP32  # first and second moment
 # layers save under SDPA, measured with saved_tensors_hooks (96 and 56 without dropout; attention matrices not formed).
 _SAVED = {"fp32": 100, "bf16": 60}
 
-# In low-rank adaptation: query, key, value and output of each attention.
-_ADAPTED = 4
+# In low-rank adaptation: query, key and value of each attention.
+_ADAPTED = 3
 
 # What CUDA, NCCL and the allocator's gaps keep from us: a gibibyte, and a twentieth.
 _CUDA_BYTES = 1 << 30
@@ -31,6 +34,8 @@ BUCKET = 50_000_000
 
 _FEWEST_TOKENS = 1024  # a pass of fewer is not worth having: then rather more devices
 _MOST_DEVICES = 64
+
+_AROUND = 4  # tokens of a text that are no residues, at most
 
 _WAYS = {0: "no ZeRO", 1: "ZeRO-1", 2: "ZeRO-2", 3: "ZeRO-3"}
 
@@ -96,9 +101,9 @@ class Devices:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Bytes on each device; `cached`, the states of frozen layers, are in main memory or on disk and not in `total`.
+    """Bytes on each device; `cached`, the states of frozen layers, are on disk and not in `total`.
 
-    frozen: weights in the precision of the pass; learned: those that learn, float32; activations: what a pass keeps
+    frozen: weights that stay as loaded, in the precision of the pass, or float32 where all learn; learned: those that learn, float32; activations: what a pass keeps
     for the way back, with the copies that autocast makes of what learns; buffers: what ranks exchange, and under
     ZeRO-3 the layers that are whole for the moment.
     """
@@ -150,7 +155,32 @@ class Placement:
         where = f"one {self.devices.kind}" if self.processes == 1 else f"each of {self.processes} {self.devices.kind}s"
         line = f"{self.shape.name}, {_method(training)}: {', '.join(said)} = {_gb(need.total)} of "
         line += f"{_gb(self.devices.memory)} on {where}: {_WAYS[self.stage]}, passes of {self.pass_tokens:,} tokens"
-        return line + (f"; states of frozen layers {_gb(need.cached)} in main memory" if need.cached else "")
+        return line + (f"; states of frozen layers {_gb(need.cached)} on disk" if need.cached else "")
+
+
+def devices_here(kind: Literal["cpu", "cuda"], count: int | None = None) -> Devices:
+    """Return `count` GPUs of this machine, by default all, or its main memory shared by `count` processes."""
+    if kind == "cpu":
+        import psutil  # noqa: PLC0415 - only here
+
+        processes = count or 1
+        return Devices("CPU", processes, psutil.virtual_memory().total // processes)
+    import torch  # noqa: PLC0415 - only where there is work
+
+    count = count or torch.cuda.device_count()
+    return Devices("GPU", count, min(torch.cuda.get_device_properties(i).total_memory for i in range(count)))
+
+
+def training_of(recipe: Recipe, data: FitData, layers: int, *, precision: Precision) -> Training:
+    """Return what a fit on `data` asks of a model with `layers` layers, every example as long as the longest."""
+    longest = max(sum(residue_count(text) + _AROUND for text in example.texts) for example in data.train)
+    return Training.of(
+        recipe,
+        layers,
+        precision=precision,
+        batch_tokens=longest * min(recipe.batch_size, len(data.train)),
+        cached_tokens=sum(residue_count(text) + _AROUND for text in data.texts()),
+    )
 
 
 def demand(shape: Shape, training: Training, *, stage: Stage, processes: int, pass_tokens: int) -> Demand:
@@ -164,7 +194,8 @@ def demand(shape: Shape, training: Training, *, stage: Stage, processes: int, pa
     cast = 0 if training.precision == "fp32" else width_of
     frozen = shape.parameters
     if stage and training.method != "lora":
-        frozen -= learned
+        frozen = max(0, frozen - learned)
+    loaded = _FP32 if training.method == "full" else width_of
     share = {  # over how many ranks each is divided
         "weights": processes if stage == 3 else 1,
         "gradients": processes if stage >= 2 else 1,
@@ -181,13 +212,13 @@ def demand(shape: Shape, training: Training, *, stage: Stage, processes: int, pa
     # one layer more than learns: the frozen ones hold theirs only while they run
     layers = min(shape.layers, training.learning_layers) + 1
     return Demand(
-        frozen=_divided(frozen * width_of, share["weights"]),
+        frozen=_divided(frozen * loaded, share["weights"]),
         learned=_divided(learned * _FP32, share["weights"]),
         gradients=_divided(learned * _FP32, share["gradients"]),
         optimizer=_divided(learned * _ADAMW, share["optimizer"]),
         activations=_SAVED[training.precision] * pass_tokens * shape.width * layers + learned * cast,
         buffers=buffers,
-        cached=training.cached_tokens * shape.width * _FP32,
+        cached=training.cached_tokens * shape.width * width_of,
     )
 
 

@@ -1,16 +1,16 @@
-"""A fit whose ranks share optimiser, gradients or weights: `python -m ab_assets.training.sharded_fit <folder>`.
+"""A fit in ranks that share optimiser, gradients or weights: `python -m ab_assets.training.sharded_fit <folder>`.
 
-The folder holds job.json; rank 0 leaves losses.json and trainable.safetensors there, each rank rank-<n>.json.
+The folder holds job.json; rank 0 leaves history.json and trainable.safetensors there, each rank rank-<n>.json.
 """
 
 from __future__ import annotations
 
+import functools
 import json
-import math
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -19,43 +19,47 @@ from ab_assets.progress import Progress, silent
 from ab_assets.training.checkpoint import FIT_WEIGHTS, write_record, write_tensors
 from ab_assets.training.data import Example, FitData
 from ab_assets.training.launching import launch, run_rank
-from ab_assets.training.portions import portions
 from ab_assets.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
     import torch
-    from torch import nn
+    from torch import Tensor
 
+    from ab_assets.training.loop import History, Run
     from ab_assets.training.sharding import Stage
-    from ab_assets.training.updates import Updater, UpdateRule
-    from ab_assets.training.whole import FitModel
+    from ab_assets.training.snapshots import Snapshots
+    from ab_assets.training.updates import UpdaterOf
 
 JOB = "job.json"
-LOSSES = "losses.json"
+HISTORY = "history.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Everything a rank needs to know. `token_budget`: padded tokens that one pass of one rank takes.
+    """Everything a rank needs to know.
 
-    `frozen`: whether the layers that do not learn run once per chain, divided among the ranks, and every rank keeps
-    the states ("kept"), or in each pass ("rerun"). Under stage 3 ranks share these layers either way.
+    pooled: how many states an antibody is pooled to. budget: padded tokens that one pass of one rank takes.
+    states: the folder in which the states of frozen layers are kept. snapshots: the folder and the key of the fit's
+    snapshots, of which each rank keeps its own; None for none.
     """
 
     spec: ModelSpec
     recipe: Recipe
-    seed: int
     data: FitData
+    pooled: int
+    seed: int
     stage: Stage
-    token_budget: int
-    frozen: Literal["kept", "rerun"] = "rerun"
+    budget: int
+    states: str
     device: Literal["cpu", "cuda"] = "cpu"
+    snapshots: tuple[str, str] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the job as JSON has it."""
-        plain = {name: getattr(self, name) for name in ("seed", "stage", "token_budget", "frozen", "device")}
+        names = ("pooled", "seed", "stage", "budget", "states", "device", "snapshots")
+        plain = {name: getattr(self, name) for name in names}
         data = {name: getattr(self.data, name) for name in ("task", "chain_names", "fit", "shuffled")}
         examples = {part: [_example_json(e) for e in getattr(self.data, part)] for part in ("train", "validation")}
         spec = self.spec.model_dump(mode="json")
@@ -72,49 +76,93 @@ class Job:
             data["shuffled"],
             *(tuple(_example(example) for example in data[part]) for part in ("train", "validation")),
         )
-        return cls(**{**job, "spec": ModelSpec(**job["spec"]), "recipe": Recipe(**job["recipe"]), "data": whole})
-
-
-@dataclass(frozen=True, slots=True)
-class Losses:
-    """Of each update the loss per label and the gradients' norm before clipping; of each epoch the validation loss."""
-
-    updates: tuple[tuple[float, float], ...]
-    validation: tuple[float, ...]
-    best_epoch: int
-    stopped: str
+        kept = None if job["snapshots"] is None else tuple(job["snapshots"])
+        read = {"spec": ModelSpec(**job["spec"]), "recipe": Recipe(**job["recipe"]), "data": whole, "snapshots": kept}
+        return cls(**{**job, **read})
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A fit that has ended in this process; the updater holds the weights of its best epoch."""
+    """What a fit in ranks gave: its history, what was learned, and how many texts ran through frozen layers."""
 
-    losses: Losses
-    updater: Updater
-    model: FitModel
+    history: History
+    weights: dict[str, Tensor]
+    passes: int
 
 
-def fit_in_ranks(job: Job, folder: Path, *, processes: int, progress: Progress = silent) -> Losses:
-    """Run the job in `processes` ranks of this machine and return their losses; weights and figures are in `folder`.
+def fit_in_ranks(job: Job, folder: Path, *, processes: int, progress: Progress = silent) -> Fitted:
+    """Run the job in `processes` ranks of this machine, which leave in `folder` what they made and said.
 
-    Raises FitFailedError when a rank fails.
+    Raises FitFailedError when a rank fails, InterruptedFitError after SIGTERM, when the ranks' state is safe.
     """
     write_record(folder / JOB, job.to_json())
     launch("ab_assets.training.sharded_fit", folder, processes=processes, progress=progress)
-    losses = json.loads((folder / LOSSES).read_text(encoding="utf-8"))
-    return Losses(
-        **losses | {"updates": tuple(map(tuple, losses["updates"])), "validation": tuple(losses["validation"])}
-    )
+    return fitted_in(folder)
 
 
-def fit_alone(job: Job, *, progress: Progress = silent) -> Fitted:
-    """Run the job in this process, without DeepSpeed; `job.stage` has no say."""
+def fitted_in(folder: Path) -> Fitted:
+    """Return what the ranks of a job left in its folder."""
+    from ab_assets.models.loading import read_weights  # noqa: PLC0415 - torch
+    from ab_assets.training.loop import Epoch, History  # noqa: PLC0415 - torch
+
+    said = json.loads((folder / HISTORY).read_text(encoding="utf-8"))
+    history = History(tuple(Epoch(**epoch) for epoch in said["epochs"]), said["best_epoch"], said["stopped"])
+    figures = [json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("rank-*.json")]
+    return Fitted(history, read_weights(folder / FIT_WEIGHTS), sum(one["passes"] for one in figures))
+
+
+def run_of(
+    job: Job,
+    device: torch.device,
+    updater_of: UpdaterOf,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    progress: Progress = silent,
+) -> Run:
+    """Return the job as it begins on one rank, with nothing of the model in this process twice.
+
+    The layers that do not learn have run, each text once among all ranks.
+    """
     import torch  # noqa: PLC0415
 
-    from ab_assets.training.updates import single_updater  # noqa: PLC0415 - torch
+    from ab_assets.models.loading import load_encoder  # noqa: PLC0415 - torch
+    from ab_assets.training.heads import tuned_model  # noqa: PLC0415 - torch
+    from ab_assets.training.loop import Run  # noqa: PLC0415 - torch
+    from ab_assets.training.snapshots import Snapshots  # noqa: PLC0415 - torch
+    from ab_assets.training.split_model import SplitModel  # noqa: PLC0415 - torch
+    from ab_assets.training.states import StateStore  # noqa: PLC0415 - torch
+    from ab_assets.training.trunk import FrozenTrunk  # noqa: PLC0415 - torch
 
-    with torch.random.fork_rng(devices=[]):
-        return _fit(job, torch.device(job.device), torch.device(job.device), single_updater, progress)
+    precision = job.spec.needs.precision if device.type == "cuda" else job.recipe.cpu_precision
+    narrow = job.recipe.loads_narrow(device.type, precision)
+    # under stage 3 no rank's device ever holds the model whole
+    load_on = torch.device("cpu") if job.stage == 3 else device
+    encoder = load_encoder(job.spec, device=str(load_on), dtype=torch.bfloat16 if narrow else torch.float32)
+    encoder.precision = precision
+    split = job.recipe.split_layer(encoder.layer_count)
+    frozen = encoder.stack(0, split)
+    model = tuned_model(encoder, job.recipe, job.data.task, job.pooled, seed=job.seed, copied=False)
+    snapshots: Snapshots | None = None
+    if job.snapshots is not None:
+        where, key = job.snapshots
+        snapshots = Snapshots(Path(where), key=key).of_rank(rank, world=world, stage=job.stage)
+    trunk = FrozenTrunk(encoder, split, store=StateStore(Path(job.states)), progress=progress)
+    run = Run(
+        model,
+        job.data,
+        trunk,
+        job.recipe,
+        seed=job.seed,
+        progress=progress,
+        snapshots=snapshots,
+        budget=job.budget,
+        updater_of=updater_of,
+        module=SplitModel(frozen, model),
+    )
+    encoder.move_embeddings(device)
+    trunk.ensure_in_ranks(job.data.texts(), run.updater)
+    return run
 
 
 def run_job(job: Job, folder: Path, progress: Progress) -> None:
@@ -124,116 +172,26 @@ def run_job(job: Job, folder: Path, progress: Progress) -> None:
     from ab_assets.training.sharding import rank_device, sharded_updater  # noqa: PLC0415 - torch
 
     device = rank_device(job.device)
-
-    def updater(model: nn.Module, learned: Mapping[str, nn.Parameter], rule: UpdateRule) -> Updater:
-        return sharded_updater(model, learned, rule, stage=job.stage, device=device)
-
-    # under stage 3 no rank's device ever holds the model whole
-    fitted = _fit(job, device, torch.device("cpu") if job.stage == 3 else device, updater, progress)
-    shared = fitted.updater
-    weights = shared.weights()
-    if shared.rank == 0:
-        write_tensors(folder / FIT_WEIGHTS, weights)
-        write_record(folder / LOSSES, asdict(fitted.losses))
-    figures = asdict(shared.held_bytes()) | {"passes": fitted.model.passes}
-    write_record(folder / f"rank-{shared.rank}.json", figures)
-
-
-def _fit(
-    job: Job,
-    device: torch.device,
-    load_on: torch.device,
-    updater_of: Callable[[nn.Module, Mapping[str, nn.Parameter], UpdateRule], Updater],
-    progress: Progress,
-) -> Fitted:
-    import torch  # noqa: PLC0415
-
-    from ab_assets.training.batches import training_batches  # noqa: PLC0415 - with numpy, when there is work
-    from ab_assets.training.loop import _rate  # noqa: PLC0415 - torch
-    from ab_assets.training.sharding import rank_seed  # noqa: PLC0415 - torch
-    from ab_assets.training.updates import UpdateRule  # noqa: PLC0415 - torch
-    from ab_assets.training.whole import FitModel  # noqa: PLC0415 - torch
-
-    recipe, train = job.recipe, job.data.train
-    lengths = [sum(len(s) for s in example.sequences) for example in train]
-    updates = recipe.epochs * math.ceil(len(train) / recipe.batch_size)
-    rule = UpdateRule(
-        recipe.learning_rate,
-        recipe.weight_decay,
-        recipe.max_gradient_norm,
-        lambda step: _rate(step, updates, recipe.warmup_fraction),
-    )
-    model = FitModel(job.spec, recipe, job.data, seed=job.seed, load_on=load_on, device=device)
-    updater = updater_of(model.module, model.tuned.trainable_weights(), rule)
-    if job.frozen == "kept":
-        model.keep_states(job.data.sequences(), updater, job.token_budget)
-    torch.manual_seed(rank_seed(job.seed, updater.rank))
-    made: list[tuple[float, float]] = []
-    validation: list[float] = []
-    best_epoch, best = 0, None
-    for epoch in range(recipe.epochs):
-        batches = training_batches(lengths, recipe.batch_size, seed=job.seed, epoch=epoch)
-        for number, batch in enumerate(batches, start=1):
-            examples = [train[i] for i in batch]
-            made.append(_update(model, updater, examples, job.token_budget, where=f"step {len(made) + 1}"))
-            progress(f"epoch {epoch + 1} of {recipe.epochs}", number, len(batches))
-        validation.append(_validate(model, updater, job.data.validation, job.token_budget))
-        if best is None or validation[-1] < validation[best_epoch]:
-            best_epoch, best = epoch, updater.weights()
-        elif epoch - best_epoch >= recipe.patience:
-            break
-    updater.load(cast("dict[str, torch.Tensor]", best))
-    stopped = "early" if len(validation) < recipe.epochs else "epochs"
-    return Fitted(Losses(tuple(made), tuple(validation), best_epoch, stopped), updater, model)
-
-
-def _update(
-    model: FitModel, updater: Updater, examples: Sequence[Example], token_budget: int, *, where: str
-) -> tuple[float, float]:
-    from ab_assets.training.whole import require_finite  # noqa: PLC0415 - torch
-
-    labels = sum(model.labels(example) for example in examples)
-    shares = portions([model.tokens(e) for e in examples], world=updater.world, token_budget=token_budget)
-    updater.train(mode=True)
-    total = 0.0
-    mine = shares[updater.rank]
-    for number, portion in enumerate(mine, start=1):
-        loss = model.loss(updater.forward, [examples[i] for i in portion.indices]) * (float(portion.counts) / labels)
-        updater.backward(loss, last=number == len(mine))
-        total += loss.item()
-    (loss_of_all,) = updater.summed(total)
-    # before the update: every rank sees the same sum, so all stop or none
-    require_finite(loss_of_all, examples, where=where)
-    norm = updater.step().item()
-    require_finite(norm, examples, where=where)
-    return loss_of_all, norm
-
-
-def _validate(model: FitModel, updater: Updater, examples: Sequence[Example], token_budget: int) -> float:
-    import torch  # noqa: PLC0415
-
-    from ab_assets.training.whole import require_finite  # noqa: PLC0415 - torch
-
-    shares = portions([model.tokens(e) for e in examples], world=updater.world, token_budget=token_budget)
-    updater.train(mode=False)
-    total = 0.0
-    with torch.no_grad():
-        for portion in shares[updater.rank]:
-            loss = model.loss(updater.forward, [examples[i] for i in portion.indices])
-            total += loss.item() if portion.counts else 0.0
-    (loss_of_all,) = updater.summed(total)
-    require_finite(loss_of_all, examples, where="validation")
-    return loss_of_all / sum(model.labels(example) for example in examples)
+    rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
+    updater_of = functools.partial(sharded_updater, stage=job.stage, device=device)
+    run = run_of(job, device, updater_of, rank=rank, world=world, progress=progress)
+    history = run.finish()
+    if rank == 0:
+        write_tensors(folder / FIT_WEIGHTS, run.best)
+        write_record(folder / HISTORY, asdict(history))
+    figures = asdict(run.updater.held_bytes()) | {"passes": run.trunk.passes}
+    write_record(folder / f"rank-{rank}.json", figures)
 
 
 def _example_json(example: Example) -> dict[str, Any]:
     labels = None if example.labels is None else example.labels.tolist()
-    return {"row_id": example.row_id, "chain": example.chain, "sequences": list(example.sequences), "labels": labels}
+    return {"row_id": example.row_id, "texts": example.texts, "scored": example.scored, "labels": labels}
 
 
 def _example(given: Mapping[str, Any]) -> Example:
-    labels = None if given["labels"] is None else np.array(given["labels"], dtype=np.bool_)
-    return Example(given["row_id"], given["chain"], tuple(given["sequences"]), labels)
+    labels = None if given["labels"] is None else np.array(given["labels"], dtype=np.int8)
+    texts = tuple(tuple(text) for text in given["texts"])
+    return Example(given["row_id"], texts, tuple(given["scored"]), labels)
 
 
 def main() -> None:

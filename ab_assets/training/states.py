@@ -57,7 +57,7 @@ class StateStore:
         self._segments: dict[str, Tensor] = {}
         self._known: set[str] = set()
         self._verified: set[str] = set()
-        self._refresh()
+        self.refresh()
 
     def get(self, text: Text) -> Tensor | None:
         """Return the states of `text`, or None when there are none that can be trusted."""
@@ -102,10 +102,10 @@ class StateStore:
         draft.replace(self._folder / f"{segment}{_INDEX}")
         sync(self._folder)
         self._known.discard(segment)  # the same states may have been here, damaged
-        self._refresh()
+        self.refresh()
         _trim(self._folder.parent, keep=self._folder)
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
         """Read the indexes that appeared since the last look."""
         if self._folder is None or not self._folder.is_dir():
             return

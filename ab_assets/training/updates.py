@@ -98,7 +98,7 @@ UpdaterOf: TypeAlias = "Callable[[nn.Module, Mapping[str, nn.Parameter], UpdateR
 
 def single_updater(module: nn.Module, learned: Mapping[str, nn.Parameter], rule: UpdateRule) -> Updater:
     """Return the updater of a process that trains alone; `learned` are the parameters of `module` that learn."""
-    return _Single(module, learned, rule)
+    return SingleUpdater(module, learned, rule)
 
 
 def adamw(learned: Mapping[str, nn.Parameter], rule: UpdateRule) -> torch.optim.AdamW:
@@ -169,7 +169,7 @@ def measured(parameters: Sequence[Tensor], optimizer: Sequence[Tensor]) -> HeldB
     return HeldBytes(parameters=sum(weights.values()), optimizer=sum(rest.values()))
 
 
-class _Single:
+class SingleUpdater:
     """All weights and their optimiser in this process."""
 
     rank = 0
