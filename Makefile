@@ -2,14 +2,16 @@
 # make test    install, then the tests
 # make test-long  the tests of minutes: demos and published data from download to report
 # make ui      the Dagster UI on this machine
-# make bench   splits beside GraphPart and DataSAIL, and each stage of 100,000 pairs beside the same by hand: 40 minutes
+# make bench   fine-tuning beside transformers' Trainer (an hour), splits beside GraphPart and DataSAIL, and each stage
+#              of 100,000 pairs beside the same by hand (40 minutes)
+# make bench-gpu  fine-tuning, embedding and the 15B plan on the GPU of this machine
 # make lint    ruff, mypy, import-linter
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-long bench lint ui install clean
+.PHONY: demo test test-long bench bench-gpu lint ui install clean
 
 install: $(VENV)/.installed
 
@@ -36,8 +38,12 @@ test-long: install
 bench: install
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r benches/requirements.txt
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benches.fine_tuning
 	@$(BIN)/python -m benches.splits_side_by_side
 	@$(BIN)/python -m benches.stages
+
+bench-gpu: install
+	@$(BIN)/python -m benches.gpu
 
 lint: install
 	@$(BIN)/ruff check .

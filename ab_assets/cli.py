@@ -275,15 +275,19 @@ def verify(*, as_json: Json = False) -> None:
 
 
 @app.command()
-def demo() -> None:
+def demo(
+    *,
+    model: Annotated[list[str] | None, typer.Option(help="Compare this model, too; may be said again.")] = None,
+) -> None:
     """Make the two demo benchmarks, from simulated antibodies to the reports.
 
     \b
     ab-assets demo
+    ab-assets demo --model my-bert
     """
     from ab_assets.commands.rounds import run_demo  # noqa: PLC0415
 
-    run_demo(_home())
+    run_demo(_home(), models=model or ())
 
 
 @app.command()

@@ -237,7 +237,8 @@ NODES: Mapping[str, Node] = {
             name="predictions",
             job="evaluate",
             group="models",
-            description="Validation and test scores: fine-tuned, frozen probes (linear, SVM), and all of them trained on shuffled labels.",
+            description="Validation and test scores: fine-tuned, frozen probes (linear, SVM), and all trained on shuffled"
+            " labels.",
             inputs=(
                 "curated_dataset",
                 "split",

@@ -7,6 +7,7 @@ longest of a batch only (the fair rival). Same weights, same texts, same recipe 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -65,9 +66,11 @@ class Work:
         total = time.perf_counter() - started
         losses = [epoch["validation_loss"] for epoch in json.loads((out / "fit.json").read_text())["history"]]
         # from the last update of an epoch to the last of the next: one validation and one epoch's updates
-        return hf_trainer.Outcome([b - a for a, b in zip(ends, ends[1:], strict=False)], total, losses)
+        return hf_trainer.Outcome([b - a for a, b in itertools.pairwise(ends)], total, losses)
 
-    def theirs(self, data: Any, recipe: Recipe, *, pad_to: int, seed: int = 1, bf16: bool = False) -> hf_trainer.Outcome:
+    def theirs(
+        self, data: Any, recipe: Recipe, *, pad_to: int, seed: int = 1, bf16: bool = False
+    ) -> hf_trainer.Outcome:
         """Run the usual way."""
         tokenizer = self.session(recipe).encoder.tokenizer
         return hf_trainer.train(
@@ -103,15 +106,20 @@ def equality_gate(work: Work, chains: Sequence[str]) -> float:
     return float((found - expected).abs().max())
 
 
-def per_epoch(work: Work, chains: Sequence[str], *, rows: int, rounds: int, precisions: Sequence[str]) -> dict[str, Any]:
-    """Return seconds per epoch with its validation (rows // 4 of them), by way, one round after the other."""
+def per_epoch(
+    work: Work, chains: Sequence[str], *, rows: int, rounds: int, precisions: Sequence[str], bf16: bool = False
+) -> dict[str, Any]:
+    """Return seconds per epoch with its validation (rows // 4 of them), by way, one round after the other.
+
+    `bf16`: the rivals', too, as one would run them on a GPU.
+    """
     data = fit_data(rows, rows // 4, chains)
     ways: dict[str, Callable[[], list[float]]] = {
         f"ours {precision}": lambda p=precision: work.ours(data, abflow(epochs=3, cpu_precision=p)).epochs
         for precision in precisions
     }
-    ways["padding to 512"] = lambda: work.theirs(data, abflow(epochs=1), pad_to=MAXIMUM).epochs
-    ways["dynamic padding"] = lambda: work.theirs(data, abflow(epochs=2), pad_to=0).epochs
+    ways["padding to 512"] = lambda: work.theirs(data, abflow(epochs=1), pad_to=MAXIMUM, bf16=bf16).epochs
+    ways["dynamic padding"] = lambda: work.theirs(data, abflow(epochs=2), pad_to=0, bf16=bf16).epochs
     return _alternate({name: lambda run=run: statistics.median(run()) for name, run in ways.items()}, rounds)
 
 
@@ -143,7 +151,9 @@ def final_losses(work: Work, chains: Sequence[str], *, rows: int, epochs: int, s
     }
 
 
-def embedding(work: Work, chains: Sequence[str], *, rows: int, rounds: int, precisions: Sequence[str]) -> dict[str, Any]:
+def embedding(
+    work: Work, chains: Sequence[str], *, rows: int, rounds: int, precisions: Sequence[str]
+) -> dict[str, Any]:
     """Return seconds to embed `rows` texts (mean over residues), and how far the vectors agree."""
     texts = [example.texts[0] for example in examples(rows, chains, seed=3)]
     reference = _padded_embeddings(work, texts)
@@ -155,7 +165,9 @@ def embedding(work: Work, chains: Sequence[str], *, rows: int, rounds: int, prec
         started = time.perf_counter()
         made = session.embed(texts)
         seconds = time.perf_counter() - started
-        lowest[precision] = min(_cosine(made[text], expected) for text, expected in zip(texts, reference[0], strict=True))
+        lowest[precision] = min(
+            _cosine(made[text], expected) for text, expected in zip(texts, reference[0], strict=True)
+        )
         return seconds
 
     ways: dict[str, Callable[[], float]] = {f"ours {p}": lambda p=p: ours(p) for p in precisions}
@@ -224,7 +236,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="alternations (default 5)")
     parser.add_argument("--rows", type=int, default=128, help="training texts of an epoch (default 128)")
-    parser.add_argument("--job-rows", type=int, default=32, help="training texts of the 30-epoch job (default 32)")
+    parser.add_argument("--job-rows", type=int, default=16, help="training texts of the 30-epoch job (default 16)")
     parser.add_argument("--quick", action="store_true", help="one round of small work: does it run?")
     parser.add_argument("--only", choices=["epoch", "job", "loss", "embedding"], help="one part only")
     parser.add_argument("--out", type=Path, default=Path("bench.json"), help="where to write (default bench.json)")
@@ -254,7 +266,7 @@ def main() -> None:
                 of["loss"] = final_losses(work, chains, rows=rows, epochs=2, seeds=(1, 2, 3))
                 print(f"  final losses: {of['loss']}")
             if given.only in {None, "embedding"}:
-                of["embedding"] = embedding(work, chains, rows=4 * rows, rounds=rounds, precisions=both)
+                of["embedding"] = embedding(work, chains, rows=2 * rows, rounds=rounds, precisions=both)
                 _show(f"{title}, embeddings", of["embedding"])
                 if min(of["embedding"]["lowest cosine"].values()) < _SAME_DIRECTION:
                     print(f"    below {_SAME_DIRECTION}: not the same embeddings")

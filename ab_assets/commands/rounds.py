@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from jobs.launching import RunResult
 
 DEMOS = ("demo-specificity", "demo-paratope")
+DEMO_MODEL = "antiberty"
 
 
 def materialize_benchmark(home: Home, name: str, *, models: Sequence[str] = (), force: bool = False) -> None:
@@ -81,15 +83,23 @@ def predict_file(home: Home, name: str, model: str, path: Path, output: Path | N
     return target, scored.table.height, int(scored.table["out_of_domain"].sum()), scored.rejected.height
 
 
-def run_demo(home: Home) -> None:
-    """Make the simulated antibodies, both demo benchmarks up to their reports, and print what to open."""
+def run_demo(home: Home, *, models: Sequence[str] = ()) -> None:
+    """Make the simulated antibodies, both demo benchmarks up to their reports, and print what to open.
+
+    `models`: compare these, too, each of the catalogue or of the user's own files.
+    """
     from ab_assets.datasets.simulation import write_demo  # noqa: PLC0415 - only the demo simulates
 
+    for model in models:
+        require_available(home.model(model))
+    compared = json.dumps(list(dict.fromkeys((DEMO_MODEL, *models))))
     for name in DEMOS:
         folder = home.folder(name)
         folder.mkdir(parents=True, exist_ok=True)
         write_demo(name, folder)
-        (folder / "benchmark.toml").write_bytes((DEFINED / name / "benchmark.toml").read_bytes())
+        defined = (DEFINED / name / "benchmark.toml").read_text(encoding="utf-8")
+        said = defined.replace(f'models = ["{DEMO_MODEL}"]', f"models = {compared}")
+        (folder / "benchmark.toml").write_text(said, encoding="utf-8")
         add_benchmark(folder, home)
         say(f"== {name}")
         materialize_benchmark(home, name)

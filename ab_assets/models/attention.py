@@ -17,19 +17,21 @@ KERNEL = "fused"
 """The name under which transformers' layers find `fused_attention`."""
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, dropout: float, **scale: Any) -> Tensor:
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, dropout: float, scale: float | None = None
+) -> Tensor:
     """Return softmax(query key) value: (batch, head, query, feature) in the type of `value`."""
     on_cpu = query.device.type == "cpu"
-    states = [one.float() for one in (query, key, value)] if on_cpu else [query, key, value]
+    q, k, v = (one.float() if on_cpu else one for one in (query, key, value))
     if mask is not None and mask.is_floating_point():
-        mask = mask.to(states[0].dtype)
+        mask = mask.to(q.dtype)
     with torch.autocast("cpu", enabled=False) if on_cpu else nullcontext():
-        context: Tensor = functional.scaled_dot_product_attention(*states, attn_mask=mask, dropout_p=dropout, **scale)
+        context: Tensor = functional.scaled_dot_product_attention(q, k, v, mask, dropout, scale=scale)
     return context.to(value.dtype)
 
 
-def fused_attention(
-    module: Any,  # noqa: ANN401, ARG001 - a transformers module; the arguments are those of transformers
+def fused_attention(  # noqa: PLR0917 - transformers calls it by position
+    module: Any,  # noqa: ANN401, ARG001 - a transformers module
     query: Tensor,
     key: Tensor,
     value: Tensor,

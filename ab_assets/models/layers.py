@@ -47,11 +47,12 @@ class FusedIntermediate(nn.Module):
 
     def __init__(self, intermediate: nn.Module) -> None:
         super().__init__()
-        self.dense = intermediate.dense
+        self.dense: Any = intermediate.dense
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Return (batch, token, wide feature) from (batch, token, feature)."""
-        return functional.gelu(self.dense(hidden))
+        wide: Tensor = self.dense(hidden)
+        return functional.gelu(wide)
 
 
 def positions_of(model: Any, parts: FamilyParts) -> nn.Module | None:  # noqa: ANN401 - a transformers model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import string
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ab_assets.errors import BadInputError, CorruptArtifactError, UnreadableFileError
 from ab_assets.models.specification import Pairing
@@ -21,6 +21,10 @@ _PAD = ("[PAD]", "<pad>")
 _UNKNOWN = ("[UNK]", "<unk>")
 
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
+
+
+Text = tuple[str, ...]
+"""The chains that share one forward pass: one chain, or VH and VL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,21 @@ class ResidueTokenizer:
             )
             ids += [self._residues.get(letter, self.unknown) for letter in body]
         return TokenizedText((*ids, self.eos), tuple(chains[index] for index in range(len(text))))
+
+    def table(self, pairing: Pairing | None = None) -> dict[str, Any]:
+        """Return the ids that make up a text, by what they stand for; `pairing`: of two chains, else of one. JSON-able.
+
+        Raises BadInputError as `encode`.
+        """
+        separator, marks = self._between(pairing) if pairing else ((), ())
+        return {
+            "cls": self.cls,
+            "eos": self.eos,
+            "unknown": self.unknown,
+            "residues": dict(self._residues),
+            "separator": list(separator),
+            "marks": [index for mark in marks for index in mark],
+        }
 
     def _between(self, pairing: Pairing) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
         named = (*pairing.separator, *pairing.marks)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 import torch
 
+from ab_assets.models.encoders import WholeStack
 from ab_assets.tables import ATTENTION, conform
 from ab_assets.training.data import examples_of, unique_texts
 
@@ -76,8 +77,9 @@ def received_attention(
             with below.recorded_attention() as frozen:
                 hidden = below(encoder.embed(batch.ids, batch.mask), batch.mask)
             for state, top in tops.items():
+                start = top.embed(batch.ids, batch.mask) if isinstance(top, WholeStack) else hidden
                 with top.recorded_attention() as above:
-                    top(hidden, batch.mask)
+                    top(start, batch.mask)
                 # (layer, text, query, key), mean over heads
                 weights = torch.stack([one.float().mean(dim=1).cpu() for one in [*frozen, *above]])
                 for row, text in enumerate(chosen):

@@ -6,6 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ab_assets.errors import CorruptArtifactError, MissingArtifactError
+from ab_assets.training.adapters import adapter_config, adapter_weights
+from ab_assets.training.card import model_card
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 FIT_RECORD = "fit.json"
 FIT_WEIGHTS = "trainable.safetensors"
+FIT_CARD = "README.md"
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 PROBE_RECORD = "probe.json"
 PROBE_WEIGHTS = "probe.safetensors"
 
@@ -46,6 +51,25 @@ def read_record(file: Path, spec: ModelSpec) -> dict[str, Any]:
             expected=f"{spec.name}, {spec.identity()}",
         )
     return record
+
+
+def write_fit(directory: Path, weights: Mapping[str, Tensor], record: Mapping[str, Any], spec: ModelSpec) -> None:
+    """Write what a fit learnt by name, its `record` and its card: adapters as peft reads them, all else beside them."""
+    adapters, others = adapter_weights(weights)
+    write_tensors(directory / FIT_WEIGHTS, others)
+    if adapters:
+        write_tensors(directory / ADAPTER_WEIGHTS, adapters)
+        write_record(directory / ADAPTER_CONFIG, adapter_config(list(adapters), record["recipe"], spec))
+    write_record(directory / FIT_RECORD, record)
+    (directory / FIT_CARD).write_text(model_card(record, spec, adapted=bool(adapters)), encoding="utf-8")
+
+
+def fill_fit(weights: Mapping[str, Tensor], directory: Path) -> None:
+    """Copy what `write_fit` wrote into `weights`; raises as `fill`."""
+    adapters, others = adapter_weights(weights)
+    fill(others, directory / FIT_WEIGHTS)
+    if adapters:
+        fill(adapters, directory / ADAPTER_WEIGHTS)
 
 
 def write_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from ab_assets.models.encoders import WholeStack
 from ab_assets.training.adapters import adapt
 
 if TYPE_CHECKING:
@@ -51,8 +52,12 @@ class TunedModel(nn.Module):
         return layers | {f"head.{name}": weight for name, weight in self.head.named_parameters()}
 
     def _states(self, states: TextStates, *, first_only: bool = False) -> Tensor:
-        below = self.stack.embed(states.ids, states.mask) if states.hidden is None else states.hidden
-        return self.stack(below, states.mask, first_only=first_only)
+        below = states.hidden
+        if below is None:
+            assert isinstance(self.stack, WholeStack)  # noqa: S101 - only a model that embeds gets no states
+            below = self.stack.embed(states.ids, states.mask)
+        above: Tensor = self.stack(below, states.mask, first_only=first_only)
+        return above
 
     def _pooled(self, states: TextStates) -> list[Tensor]:
         if self.pooling == "cls":

@@ -42,8 +42,8 @@ def launch(
 
     What they print is in `folder`/ranks.log. They find each other through a file and, without GPUs, talk over
     loopback only. Raises FitFailedError with the first failed rank's own words, or the log's last lines where it left
-    none, InterruptedFitError when this process got SIGTERM, which is passed on. However this call ends, no rank outlives
-    it: they get SIGTERM, and after `grace` seconds SIGKILL.
+    none, InterruptedFitError when this process got SIGTERM, which is passed on. However this call ends, no rank
+    outlives it: they get SIGTERM, and after `grace` seconds SIGKILL.
     """
     folder = folder.resolve()
     for name in ("rank-*.error.json", _PROGRESS):

@@ -103,9 +103,9 @@ class Devices:
 class Demand:
     """Bytes on each device; `cached`, the states of frozen layers, are on disk and not in `total`.
 
-    frozen: weights that stay as loaded, in the precision of the pass, or float32 where all learn; learned: those that learn, float32; activations: what a pass keeps
-    for the way back, with the copies that autocast makes of what learns; buffers: what ranks exchange, and under
-    ZeRO-3 the layers that are whole for the moment.
+    frozen: weights that stay as loaded, in the precision of the pass, or float32 where all learn; learned: those that
+    learn, float32; activations: what a pass keeps for the way back, with the copies that autocast makes of what learns;
+    buffers: what ranks exchange, and under ZeRO-3 the layers that are whole for the moment.
     """
 
     frozen: int

@@ -40,12 +40,12 @@ def scored_table(rows: pl.DataFrame, scores: Iterable[tuple[Example, Sequence[ND
     for example, values in scores:
         parts += [(example.row_id, *part) for part in zip(example.scored or (None,), values, strict=True)]
     table: dict[str, list[Any]] = {name: [] for name in SCORED}
-    for row_id, chain, values in sorted(parts, key=lambda part: (part[0], part[1] or "")):
+    for row_id, chain, score in sorted(parts, key=lambda part: (part[0], part[1] or "")):
         row = by_id[row_id]
         count = 1 if chain is None else len(row[chain])
         table["row_id"] += [row_id] * count
         table["chain"] += [chain] * count
-        table["score"] += [*values.tolist(), *[None] * (count - len(values))]
+        table["score"] += [*score.tolist(), *[None] * (count - len(score))]
         if chain is None:
             table["residue"].append(None)
             table["position"].append(None)

@@ -128,7 +128,7 @@ def _labelled(
 def probabilities_of(
     probe: Probe, features: Iterable[tuple[Example, Sequence[NDArray[np.float32]]]]
 ) -> Iterator[tuple[Example, list[NDArray[np.float64]]]]:
-    """Yield each example with its probabilities, [(item,)] as its features; many at once, as one costs nearly as much."""
+    """Yield each example with its probabilities, [(item,)] as its features; many examples at once is faster."""
     waiting: list[tuple[Example, Sequence[NDArray[np.float32]]]] = []
     items = 0
     for example, states in features:

@@ -76,7 +76,7 @@ class Recipe(RecipeTable):
 
     @property
     def learns_from_tokens(self) -> bool:
-        """Whether a fit runs the model from its tokens on in every epoch: nothing below is frozen and free of dropout."""
+        """Whether a fit runs the model from its tokens on in every epoch: nothing runs once."""
         return self.method == "full" or self.frozen_dropout
 
     def split_layer(self, layer_count: int) -> int:

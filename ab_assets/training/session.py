@@ -16,11 +16,11 @@ from ab_assets.artifacts.fingerprint import digest_of
 from ab_assets.progress import Progress, silent
 from ab_assets.training.checkpoint import (
     FIT_RECORD,
-    FIT_WEIGHTS,
     PROBE_RECORD,
     PROBE_WEIGHTS,
-    fill,
+    fill_fit,
     read_record,
+    write_fit,
     write_record,
     write_tensors,
 )
@@ -185,10 +185,10 @@ class ModelSession:
                 budget=self._budget(data, placement),
             )
             weights = model.trainable_weights()
-        write_tensors(directory / FIT_WEIGHTS, weights)
         record = self._record(data, seed) | {"split_layer": trunk.split} | _history_record(history)
         record["pooled"] = _pooled_states(data, recipe)
-        write_record(directory / FIT_RECORD, record)
+        record |= trunk.reading(len(data.chain_names) if recipe.joined else 1)
+        write_fit(directory, weights, record, self.spec)
         return FitSummary(
             best_epoch=history.best_epoch,
             epochs=len(history.epochs),
@@ -295,7 +295,7 @@ class ModelSession:
         return self._trunk_at(recipe.split_layer(self.encoder.layer_count))
 
     def _feature_trunk(self) -> FrozenTrunk:
-        """Return the trunk of the fits, or where nothing is frozen one of all layers: what probes and embeddings see."""
+        """Return what probes and embeddings see: the fits' trunk, or one of all layers where nothing is frozen."""
         split = self.recipe.split_layer(self.encoder.layer_count)
         return self._trunk_at(split or self.encoder.layer_count)
 
@@ -394,11 +394,11 @@ class ModelSession:
 
     def _stored_model(self, directory: Path, record: dict[str, Any]) -> TunedModel:
         model = self._new_model(Recipe(**record["recipe"]), record["task"], record["pooled"], seed=record["seed"])
-        fill(model.trainable_weights(), directory / FIT_WEIGHTS)
+        fill_fit(model.trainable_weights(), directory)
         return model.eval()
 
     def _features(self, examples: Sequence[Example]) -> Iterator[tuple[Example, list[NDArray[np.float32]]]]:
-        """Yield each example with [(1, feature)]: its chains' embeddings, or per scored chain (seen residue, feature)."""
+        """Yield each example with [(1, feature)], its chains' embeddings, or per scored chain (residue, feature)."""
         if not examples:
             return
         texts = unique_texts(examples)
@@ -415,7 +415,8 @@ class ModelSession:
             yield from ((example, [states.numpy() for states in chains]) for example in by_text[text])
 
     def _record(self, data: FitData, seed: int) -> dict[str, Any]:
-        truncated = sum(max(0, residue_count(text) - self.spec.max_length) for text in data.texts())
+        trunk = self._trunk(self.recipe)
+        truncated = sum(chain.truncated for text in data.texts() for chain in trunk.tokenized(text).chains)
         return {
             "model": self.spec.name,
             "identity": self.spec.identity(),

@@ -165,8 +165,8 @@ def run_of(
     return run
 
 
-def run_job(job: Job, folder: Path, progress: Progress) -> None:
-    """Run the job as one rank of a started group (`joined_ranks`) and leave what it gave in `folder`."""
+def rank_run(job: Job, progress: Progress = silent) -> Run:
+    """Return the job as it begins on this rank of a started group (`joined_ranks`)."""
     import torch  # noqa: PLC0415
 
     from ab_assets.training.sharding import rank_device, sharded_updater  # noqa: PLC0415 - torch
@@ -174,13 +174,16 @@ def run_job(job: Job, folder: Path, progress: Progress) -> None:
     device = rank_device(job.device)
     rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
     updater_of = functools.partial(sharded_updater, stage=job.stage, device=device)
-    run = run_of(job, device, updater_of, rank=rank, world=world, progress=progress)
-    history = run.finish()
-    if rank == 0:
+    return run_of(job, device, updater_of, rank=rank, world=world, progress=progress)
+
+
+def leave(run: Run, history: History, folder: Path) -> None:
+    """Leave in `folder` what a run that has ended on this rank gave, and what the rank held."""
+    if run.updater.rank == 0:
         write_tensors(folder / FIT_WEIGHTS, run.best)
         write_record(folder / HISTORY, asdict(history))
     figures = asdict(run.updater.held_bytes()) | {"passes": run.trunk.passes}
-    write_record(folder / f"rank-{rank}.json", figures)
+    write_record(folder / f"rank-{run.updater.rank}.json", figures)
 
 
 def _example_json(example: Example) -> dict[str, Any]:
@@ -203,7 +206,8 @@ def main() -> None:
 
         job = Job.from_json(json.loads((folder / JOB).read_text(encoding="utf-8")))
         with joined_ranks(job.device, rendezvous=rendezvous):
-            run_job(job, folder, progress)
+            run = rank_run(job, progress)
+            leave(run, run.finish(), folder)
 
     run_rank(folder, work)
 

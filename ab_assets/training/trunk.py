@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -43,7 +43,7 @@ class TextStates:
     """A batch of texts on the model's device.
 
     ids: (text, token); mask: the same, True for a token of the text, False for padding.
-    hidden: (text, token, feature) states before the layers that learn; None where embeddings learn, too.
+    hidden: (text, token, feature) states before the layers that learn; None where these begin with the embeddings.
     starts, seen: (text, chain) int64 on the CPU: each chain's first residue among the tokens, and how many the model
     saw; 0 for a chain that a text does not have.
     """
@@ -100,6 +100,26 @@ class FrozenTrunk:
         if text not in self._tokenized:
             self._tokenized[text] = self._encoded(text)
         return self._tokenized[text]
+
+    def residue_limit(self, chains: int) -> int:
+        """Return how many residues of a text of `chains` chains the model sees."""
+        encoder = self.encoder
+        if encoder.pairing.context == "joined":
+            return encoder.max_length
+        # a model of single chains has no room for what separates two
+        bare = encoder.tokenizer.encode(("",) * chains, encoder.max_length, encoder.pairing)
+        return encoder.max_length + _ENDS - len(bare.ids)
+
+    def reading(self, chains: int) -> dict[str, Any]:
+        """Return how a text of `chains` chains becomes token ids, and in what it is computed; JSON-able."""
+        encoder = self.encoder
+        return {
+            "tokens": encoder.tokenizer.table(encoder.pairing if chains > 1 else None),
+            "order": encoder.pairing.order,
+            "max_length": self.residue_limit(chains),
+            "layers": encoder.layer_count,
+            "precision": encoder.precision,
+        }
 
     def ensure(self, texts: Iterable[Text]) -> None:
         """Run the texts that were never run before, in batches of the same length."""
@@ -166,13 +186,7 @@ class FrozenTrunk:
         for row, one in enumerate(tokenized):
             for column, chain in enumerate(one.chains):
                 starts[row, column], seen[row, column] = chain.start, chain.seen
-        hidden = None
-        if embedded and self.split == 0:
-            with torch.no_grad(), self.encoder.autocast():
-                hidden = self.encoder.embed(ids, mask)
-        elif embedded:
-            hidden = torch.nn.utils.rnn.pad_sequence([self._kept(text) for text in texts], batch_first=True)
-            hidden = hidden.to(self.encoder.device, torch.float32)
+        hidden = self._hidden(texts, ids, mask) if embedded else None
         return TextStates(ids, mask, hidden, starts, seen)
 
     def final_states(self, texts: Sequence[Text], *, keep: bool = False) -> Iterator[tuple[Text, tuple[Tensor, ...]]]:
@@ -210,20 +224,15 @@ class FrozenTrunk:
 
     def _last(self, texts: Sequence[Text]) -> Tensor:
         """Return the states after the last layer: (text, token, feature) float32 on the CPU."""
-        encoder, states = self.encoder, self.batch(texts)
-        assert states.hidden is not None  # noqa: S101 - asked for
-        with torch.inference_mode(), encoder.autocast():
-            last = encoder.run_layers(states.hidden, states.mask, start=self.split, stop=encoder.layer_count)
+        self.ensure(texts)
+        ids, mask = self._padded(texts)
+        hidden = self._hidden(texts, ids, mask)
+        with torch.inference_mode(), self.encoder.autocast():
+            last = self.encoder.run_layers(hidden, mask, start=self.split, stop=self.encoder.layer_count)
         return last.float().cpu()
 
     def _encoded(self, text: Text) -> TokenizedText:
-        encoder = self.encoder
-        encoded = encoder.tokenizer.encode(text, encoder.max_length, encoder.pairing)
-        excess = len(encoded.ids) - encoder.max_length - _ENDS
-        if encoder.pairing.context == "joined" or excess <= 0:
-            return encoded
-        # a model of single chains has no room for what separates two
-        return encoder.tokenizer.encode(text, encoder.max_length - excess, encoder.pairing)
+        return self.encoder.tokenizer.encode(text, self.residue_limit(len(text)), self.encoder.pairing)
 
     def _kept(self, text: Text) -> Tensor:
         states = self._store.get(text)
@@ -234,6 +243,13 @@ class FrozenTrunk:
                 hint="Run it again: they are made anew. Is the disk full?",
             )
         return states
+
+    def _hidden(self, texts: Sequence[Text], ids: Tensor, mask: Tensor) -> Tensor:
+        if self.split == 0:
+            with torch.no_grad(), self.encoder.autocast():
+                return self.encoder.embed(ids, mask)
+        kept = torch.nn.utils.rnn.pad_sequence([self._kept(text) for text in texts], batch_first=True)
+        return kept.to(self.encoder.device, torch.float32)
 
     def _same_length_batches(self, texts: Sequence[Text], budget: int) -> Iterator[list[Text]]:
         by_length: dict[int, list[Text]] = {}

@@ -183,16 +183,20 @@ class SingleUpdater:
         self._updates = 0
 
     def forward(self, *inputs: Any, **options: Any) -> Tensor:  # noqa: ANN401
+        """Run the module."""
         output: Tensor = self._module(*inputs, **options)
         return output
 
     def train(self, mode: bool) -> None:  # noqa: FBT001
+        """Switch dropout on or off."""
         self._module.train(mode)
 
     def backward(self, loss: Tensor, *, last: bool) -> None:  # noqa: ARG002 - one process waits for nobody
+        """Add gradients."""
         torch.autograd.backward(loss)
 
     def step(self) -> Tensor:
+        """Clip, update, forget the gradients."""
         norm = nn.utils.clip_grad_norm_(self._learned.values(), self._rule.max_gradient_norm)
         if torch.isfinite(norm):
             set_rate(self._optimizer, self._rule, self._updates)
@@ -202,22 +206,28 @@ class SingleUpdater:
         return norm
 
     def summed(self, *values: float) -> tuple[float, ...]:
+        """Return the numbers: there is no other rank."""
         return values
 
     def weights(self) -> dict[str, Tensor]:
+        """Return copies of what learns."""
         return {name: weight.detach().cpu().clone() for name, weight in self._learned.items()}
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
+        """Take these weights over."""
         with torch.no_grad():
             for name, weight in self._learned.items():
                 weight.copy_(weights[name])
 
     def state(self) -> dict[str, Tensor]:
+        """Return copies of weights, moments and update count."""
         return state_copies(self._optimizer.state, self._learned, self._updates)
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` returned."""
         self._updates = take_over(self._optimizer, self._learned, state)
 
     def held_bytes(self) -> HeldBytes:
+        """Measure what this process holds."""
         moments = [t for state in self._optimizer.state.values() for t in state.values()]
         return measured([p.data for p in self._module.parameters()], moments)

@@ -14,12 +14,17 @@ def run_jobs(folder, rendezvous, progress):
     import psutil
     import torch
 
-    from ab_assets.training.sharded_fit import JOB, Job, run_job
+    from ab_assets.training.sharded_fit import JOB, Job, leave, rank_run
     from ab_assets.training.sharding import joined_ranks
 
     with joined_ranks("cpu", rendezvous=rendezvous):
         for file in sorted(folder.glob(f"*/{JOB}")):
-            run_job(Job.from_json(json.loads(file.read_text())), file.parent, progress)
+            run = rank_run(Job.from_json(json.loads(file.read_text())), progress)
+            losses = recorded(run)
+            leave(run, run.finish(), file.parent)
+            (file.parent / f"losses-{run.updater.rank}.json").write_text(json.dumps(losses))
+        for file in sorted(folder.glob("*/stopped.json")):
+            _stopped(Job.from_json(json.loads(file.read_text())), file.parent)
         seen = {
             "resumed": {stage: _resumed(stage) for stage in (1, 2, 3)},
             "overflowed": {stage: _overflowed(stage) for stage in (1, 2, 3)},
@@ -31,6 +36,64 @@ def run_jobs(folder, rendezvous, progress):
             ],
         }
         (folder / f"seen-{torch.distributed.get_rank()}.json").write_text(json.dumps(seen))
+
+
+def recorded(run):
+    """Return a list that gets the loss and the norm of the gradients of every update that `run` makes."""
+    losses = []
+    gradients, step = run._gradients, run.updater.step
+
+    def noted(examples):
+        total, labels = gradients(examples)
+        losses.append([total])
+        return total, labels
+
+    def stepped():
+        norm = step()
+        losses[-1].append(norm.item())
+        return norm
+
+    run._gradients, run.updater.step = noted, stepped
+    return losses
+
+
+class Stopped(BaseException):
+    """Ends a fit as a kill would: nothing in between catches it."""
+
+
+def _stopped(job, folder):
+    """Run the job at a go; then stopped twice, the second time with snapshots of one rank that are older."""
+    import shutil
+    from dataclasses import replace
+
+    import torch
+
+    from ab_assets.training import loop
+    from ab_assets.training.sharded_fit import rank_run
+
+    loop.SECONDS_BETWEEN_SNAPSHOTS = -1.0
+    whole = rank_run(replace(job, snapshots=None))
+    whole.finish()
+    state = whole.updater.state()
+    said = []
+    for stop in (("epoch 1 of 2", 3), ("epoch 2 of 2", 4), None):
+
+        def progress(message, done, total, stop=stop):
+            said.append(message)
+            if (message, done) == stop:
+                raise Stopped
+
+        run = rank_run(job, progress)
+        try:
+            run.finish()
+        except Stopped:
+            torch.distributed.barrier()
+            if run.updater.rank == 1 and stop == ("epoch 2 of 2", 4):
+                newest = max(run.snapshots.folder.glob("0*"))
+                shutil.rmtree(newest)
+    same = all(mine.equal(state[name]) for name, mine in run.updater.state().items())
+    resumed = [message for message in said if message.startswith("resumed")]
+    (folder / f"resumed-{run.updater.rank}.json").write_text(json.dumps({"same": same, "resumed": resumed}))
 
 
 def tiny_updater(make):

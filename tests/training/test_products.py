@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
+from tests_support import SPECIFICITY, TWINS, write_specificity
 
 from ab_assets.artifacts.store import Ref
+from ab_assets.commands.intake import add_benchmark
+from ab_assets.definitions import defs
 from ab_assets.graph import PRODUCTS
+from ab_assets.home import Home
+from ab_assets.plan import question_now
 from ab_assets.progress import silent
 from ab_assets.training import products
-from ab_assets.worker import Work, run_work
+from ab_assets.training.products import CHECKPOINTS
+from ab_assets.worker import Work, products_for, run_work
+from jobs.launching import open_instance, register, run_job
 
 
 @pytest.mark.parametrize("benchmark", ["tiny-specificity", "tiny-paratope"])
@@ -37,3 +44,47 @@ def test_probes_learn_from_every_shuffle_there_is_time_for_and_models_from_one(m
     assert fewer.filter(~pl.col("method").str.ends_with("probe-shuffled")).equals(
         shown.filter(~pl.col("method").str.ends_with("probe-shuffled"))
     )
+
+
+@pytest.fixture
+def four_folds(tmp_path):
+    """A home with a benchmark of 4 fits x 3 seeds, prepared for its models."""
+    home = Home(tmp_path / "home")
+    (home.root / "models").mkdir(parents=True)
+    (home.root / "models" / "twins.toml").write_text(TWINS)
+    toml = SPECIFICITY.replace("folds = 3\nfits = 1", "folds = 4\nseeds = [1, 2, 3]").replace(
+        'chains = "H"', 'chains = "HL"'
+    )
+    add_benchmark(write_specificity(tmp_path / "four-folds", toml=toml), home)
+    prepare(home)
+    return home
+
+
+def prepare(home):
+    with open_instance(home) as instance:
+        register(instance, ["four-folds"])
+        assert run_job(defs, instance, home, "prepare", "four-folds", progress=silent).error is None
+
+
+def everything(home):
+    """Make all products of one model; return how many texts went through frozen layers for them, and the products."""
+    made = products_for(home, home.benchmark("four-folds"), "twin-bert", silent)
+    for asset in PRODUCTS:
+        made.publish(asset, question_now(home, Ref(asset, "four-folds", "twin-bert")), force=False)
+    return made.session.trunk_passes, made
+
+
+def test_a_chain_goes_through_frozen_layers_once_over_folds_seeds_controls_and_runs(four_folds):
+    passes, first = everything(four_folds)
+    assert len(first.fits) == 12
+    assert passes == len(first.texts) == first.rows.height * 2
+    before = first.artifact(CHECKPOINTS["true"]).digest
+    file = four_folds.folder("four-folds") / "antibodies.csv"
+    head, *rows = file.read_text().splitlines()
+    turned = [row[:-3] + "no" if row.endswith("yes") else row[:-2] + "yes" for row in rows[:8]]
+    file.write_text("\n".join([head, *turned, *rows[8:]]) + "\n")
+    prepare(four_folds)
+    passes, second = everything(four_folds)
+    assert passes == 0
+    assert second.session.loaded
+    assert second.artifact(CHECKPOINTS["true"]).digest != before

@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,51 +8,104 @@ import ranks
 import torch
 
 from ab_assets.models.loading import read_weights
-from ab_assets.models.twins import twin_spec
-from ab_assets.training.checkpoint import FIT_WEIGHTS, write_record
+from ab_assets.models.specification import LocalSource
+from ab_assets.models.twins import ROBERTA_TOKENS, twin_config, twin_spec
+from ab_assets.training.checkpoint import FIT_WEIGHTS, write_fit, write_record
 from ab_assets.training.data import FitData
 from ab_assets.training.launching import LOG, launch
 from ab_assets.training.portions import Portion, portions
 from ab_assets.training.recipe import Recipe
 from ab_assets.training.session import ModelSession
-from ab_assets.training.sharded_fit import JOB, Job, fit_alone, fit_in_ranks
-from ab_assets.training.sharding import rank_seed
-from ab_assets.training.updates import single_updater
+from ab_assets.training.sharded_fit import JOB, Job, fit_in_ranks, fitted_in, run_of
+from ab_assets.training.updates import rank_seed, single_updater
 
 STAGES = (1, 2, 3)
+BOTH = ("vh", "vl")
+PARATOPE, SPECIFICITY = "paratope", "antigen-specificity"
 # 32 antibodies or 64 chains in updates of 11 at most: ranks get unequal parts, in several passes of 100 tokens
-RECIPE = {"trainable_layers": 2, "learning_rate": 1e-2, "epochs": 2, "batch_size": 11, "max_gradient_norm": 0.5}
+RECIPE = {"learning_rate": 1e-2, "epochs": 2, "batch_size": 11, "max_gradient_norm": 0.5, "dropout": 0.0}
+LAST = {"trainable_layers": 2}
+LORA = {"method": "lora", "trainable_layers": 2, "lora_dropout": 0.0}
+FITS = {
+    "last": (PARATOPE, "esm", LAST),
+    "last-pairs": (SPECIFICITY, "esm", LAST | {"pooling": "cls", "head": "dense", "class_weight": "balanced"}),
+    "joined": (PARATOPE, "esm", LAST | {"pairing": "joined", "head": "dense"}),
+    "joined-pairs": (SPECIFICITY, "esm", LAST | {"pairing": "joined"}),
+    "frozen-dropout": (PARATOPE, "esm", LAST | {"frozen_dropout": True}),
+    "full": (SPECIFICITY, "esm", {"method": "full"}),
+    "lora": (PARATOPE, "roberta", LORA),
+    "lora-all": (SPECIFICITY, "esm", LORA | {"trainable_layers": None}),
+}
 CASES = {
-    "paratope-rerun-1": ("paratope", "rerun", 1),
-    "paratope-rerun-2": ("paratope", "rerun", 2),
-    "paratope-rerun-3": ("paratope", "rerun", 3),
-    "paratope-kept-1": ("paratope", "kept", 1),
-    "paratope-kept-3": ("paratope", "kept", 3),
-    "antigen-specificity-rerun-3": ("antigen-specificity", "rerun", 3),
+    "last-1": ("last", 1),
+    "last-2": ("last", 2),
+    "last-3": ("last", 3),
+    "last-pairs-3": ("last-pairs", 3),
+    "joined-2": ("joined", 2),
+    "joined-3": ("joined", 3),
+    "joined-pairs-1": ("joined-pairs", 1),
+    "frozen-dropout-1": ("frozen-dropout", 1),
+    "frozen-dropout-3": ("frozen-dropout", 3),
+    "full-1": ("full", 1),
+    "full-2": ("full", 2),
+    "full-3": ("full", 3),
+    "lora-2": ("lora", 2),
+    "lora-3": ("lora", 3),
+    "lora-all-3": ("lora-all", 3),
 }
 # the ranks start once
 pytestmark = pytest.mark.xdist_group("ranks")
 
 
-def job_of(rows, roles, task, frozen, stage, **changes):
-    data = FitData.build(rows, roles, fit=0, task=task, chain_names=("vh", "vl"))
-    recipe = Recipe(**RECIPE | {"dropout": 0.0} | changes)
-    return Job(twin_spec("esm"), recipe, seed=1, data=data, stage=stage, token_budget=100, frozen=frozen)
+@pytest.fixture(scope="session")
+def specs(tmp_path_factory):
+    """The twins without dropout: what ranks draw is their own."""
+    folder = tmp_path_factory.mktemp("roberta")
+    twin = twin_spec("roberta")
+    none = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "model_type": "roberta"}
+    (folder / "config.json").write_text(json.dumps(twin_config("roberta", twin.source, twin.max_length) | none))
+    (folder / "model.safetensors").touch()  # the weights are drawn
+    (folder / "vocab.txt").write_text("\n".join(ROBERTA_TOKENS))
+    source = LocalSource(kind="local", directory=str(folder), initialise="random", allow_unpinned=True)
+    return {"esm": twin_spec("esm"), "roberta": twin.model_copy(update={"source": source})}
 
 
 @pytest.fixture(scope="session")
-def alone(rows, roles):
-    """The fits in one process, by (task, frozen)."""
-    pairs = {(task, frozen) for task, frozen, _ in CASES.values()}
-    return {pair: fit_alone(job_of(rows, roles, *pair, stage=0)) for pair in pairs}
+def job_of(rows, roles, specs):
+    """Return the job of a fit."""
+
+    def job(name, stage, states, **changes):
+        task, family, recipe = FITS[name]
+        recipe = Recipe(**RECIPE | recipe | changes)
+        data = FitData.build(rows, roles, fit=0, task=task, chain_names=BOTH, joined=recipe.joined)
+        pooled = 1 if recipe.joined and recipe.pooling == "cls" else 2
+        return Job(specs[family], recipe, data, pooled, seed=1, stage=stage, budget=100, states=str(states))
+
+    return job
 
 
 @pytest.fixture(scope="session")
-def ranked(rows, roles, tmp_path_factory):
+def alone(job_of, tmp_path_factory):
+    """Every fit in this process: (run, history, loss and norm of each update)."""
+    states = tmp_path_factory.mktemp("states")
+
+    def fitted(name):
+        run = run_of(job_of(name, 0, states / name), torch.device("cpu"), single_updater)
+        losses = ranks.recorded(run)
+        return run, run.finish(), losses
+
+    return {name: fitted(name) for name in FITS}
+
+
+@pytest.fixture(scope="session")
+def ranked(job_of, tmp_path_factory):
     """All cases, run by two ranks that find no compiler."""
     folder = tmp_path_factory.mktemp("ranks")
-    for name, case in CASES.items():
-        write_record(folder / name / JOB, job_of(rows, roles, *case).to_json())
+    _write_jobs(folder, job_of)
+    for stage in STAGES:
+        kept = str(folder / "snapshots"), "key"
+        stopped = replace(job_of("last", stage, folder / "states", dropout=0.1, batch_size=8), snapshots=kept)
+        write_record(folder / f"stopped-{stage}" / "stopped.json", stopped.to_json())
     extensions = folder / "extensions"
     # without PATH there is no cc, c++, nvcc or ninja
     environment = {"PATH": "", "CC": "", "CXX": "", "TORCH_EXTENSIONS_DIR": str(extensions)}
@@ -60,13 +114,18 @@ def ranked(rows, roles, tmp_path_factory):
     return folder
 
 
+def _write_jobs(folder, job_of):
+    for name, case in CASES.items():
+        write_record(folder / name / JOB, job_of(*case, folder / name / "states").to_json())
+
+
 def _launch(folder, environment, *, processes=2):
     support = {"PYTHONPATH": str(Path(ranks.__file__).parent) + ":" + str(Path(__file__).parents[2])}
     launch("ranks", folder, processes=processes, environment={**support, **environment})
 
 
-def losses_in(folder):
-    return json.loads((folder / "losses.json").read_text())
+def losses_in(folder, rank=0):
+    return json.loads((folder / f"losses-{rank}.json").read_text())
 
 
 def difference(ours, theirs):
@@ -75,48 +134,60 @@ def difference(ours, theirs):
 
 @pytest.mark.parametrize("case", CASES)
 def test_ranks_give_the_losses_of_one_process_at_every_step(case, ranked, alone):
-    ours, theirs = losses_in(ranked / case), alone[CASES[case][:2]].losses
-    assert len(ours["updates"]) == (12 if case.startswith("paratope") else 6)
-    assert difference(ours["updates"], theirs.updates) < 1e-5
-    assert ours["validation"] == pytest.approx(theirs.validation, abs=1e-5)
-    assert (ours["best_epoch"], ours["stopped"]) == (theirs.best_epoch, theirs.stopped)
+    run, history, losses = alone[CASES[case][0]]
+    ours = fitted_in(ranked / case).history
+    assert len(losses) == math.ceil(len(run.data.train) / 11) * 2
+    for rank in (0, 1):
+        assert difference(losses_in(ranked / case, rank), losses) < 1e-4
+    for one, two in zip(ours.epochs, history.epochs, strict=True):
+        assert (one.train_loss, one.validation_loss) == pytest.approx((two.train_loss, two.validation_loss), abs=1e-4)
+    assert (ours.best_epoch, ours.stopped) == (history.best_epoch, history.stopped)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_weights_are_consolidated_under_the_names_of_one_process(case, ranked, alone):
-    ours, theirs = read_weights(ranked / case / FIT_WEIGHTS), alone[CASES[case][:2]].updater.weights()
+    ours, theirs = read_weights(ranked / case / FIT_WEIGHTS), alone[CASES[case][0]][0].best
     assert {n: w.shape for n, w in ours.items()} == {n: w.shape for n, w in theirs.items()}
     for name, weight in theirs.items():
-        torch.testing.assert_close(ours[name], weight, atol=1e-4, rtol=0)
+        torch.testing.assert_close(ours[name], weight, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_consolidated_weights_predict_the_same(case, ranked, rows, roles, tmp_path):
-    job = job_of(rows, roles, *CASES[case])
-    session = ModelSession(job.spec, device="cpu")
-    session.fit(job.data, job.recipe, job.seed, tmp_path)
+def test_consolidated_weights_predict_the_same(case, ranked, alone, job_of, rows, tmp_path):
+    job = job_of(*CASES[case], "")
+    session = ModelSession(job.spec, job.recipe, device="cpu")
+    session.fit(job.data, job.seed, tmp_path)
     theirs = session.predict_fit(tmp_path, rows)["score"].to_torch().logit()
-    (tmp_path / FIT_WEIGHTS).write_bytes((ranked / case / FIT_WEIGHTS).read_bytes())
+    record = json.loads((tmp_path / "fit.json").read_text())
+    write_fit(tmp_path, fitted_in(ranked / case).weights, record, job.spec)
     ours = session.predict_fit(tmp_path, rows)["score"].to_torch().logit()
-    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+    torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_rank_holds_its_share(case, ranked, alone):
-    task, frozen, stage = CASES[case]
-    theirs = alone[task, frozen].updater.held_bytes()
+    name, stage = CASES[case]
+    theirs = alone[name][0].updater.held_bytes()
     for rank in (0, 1):
         ours = json.loads((ranked / case / f"rank-{rank}.json").read_text())
-        assert ours["optimizer"] <= 0.51 * theirs.optimizer
-        assert ours["parameters"] <= (0.51 if stage == 3 else 1.01) * theirs.parameters
+        assert ours["optimizer"] <= 0.52 * theirs.optimizer
+        assert ours["parameters"] <= (0.52 if stage == 3 else 1.01) * theirs.parameters
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if "-kept-" in case])
-def test_kept_states_take_one_pass_per_chain_among_all_ranks(case, ranked, alone, rows, roles):
-    chains = len(job_of(rows, roles, *CASES[case]).data.sequences())
+@pytest.mark.parametrize("case", CASES)
+def test_a_text_passes_frozen_layers_once_among_all_ranks(case, ranked, alone):
+    run, _, _ = alone[CASES[case][0]]
     ours = [json.loads((ranked / case / f"rank-{rank}.json").read_text())["passes"] for rank in (0, 1)]
-    assert sum(ours) == alone[CASES[case][:2]].model.passes == chains
-    assert min(ours) > 0
+    assert sum(ours) == run.trunk.passes == (len(run.data.texts()) if run.trunk.split else 0)
+    assert min(ours) > 0 or not run.trunk.split
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_ranks_that_were_stopped_go_on_from_the_newest_step_that_all_kept(stage, ranked):
+    for rank in (0, 1):
+        said = json.loads((ranked / f"stopped-{stage}" / f"resumed-{rank}.json").read_text())
+        assert said["same"]
+        assert said["resumed"] == ["resumed after step 2", "resumed after step 10"]
 
 
 def test_nothing_listens_beyond_this_machine(ranked):
@@ -168,47 +239,63 @@ def test_gradients_that_are_no_numbers_change_no_weight_of_one_process():
     assert all(weight.equal(before[name]) for name, weight in updater.weights().items())
 
 
-@pytest.mark.parametrize("task", ["paratope", "antigen-specificity"])
-def test_one_process_gives_the_losses_of_the_loop(task, alone, rows, roles, tmp_path):
-    job = job_of(rows, roles, task, "kept", 0)
-    ModelSession(job.spec, device="cpu").fit(job.data, job.recipe, job.seed, tmp_path)
-    record = json.loads((tmp_path / "fit.json").read_text())
-    losses = [epoch["validation_loss"] for epoch in record["history"]]
-    assert alone[task, "rerun"].losses.validation == pytest.approx(losses, abs=1e-5)
-
-
-def test_a_job_survives_json(rows, roles):
-    job = job_of(rows, roles, "paratope", "kept", 2)
+def test_a_job_survives_json(job_of):
+    job = replace(job_of("joined", 2, "somewhere"), snapshots=("folder", "key"))
     again = Job.from_json(json.loads(json.dumps(job.to_json())))
     assert again.data.digest() == job.data.digest()
+    assert again.snapshots == job.snapshots
     assert again.to_json() == job.to_json()
+
+
+def test_a_session_shares_a_fit_and_reads_back_what_one_process_would_leave(rows, roles, tmp_path):
+    said = []
+    spec = twin_spec("esm")
+    sharing = spec.model_copy(update={"needs": spec.needs.model_copy(update={"zero_stage": 2})})
+    recipe = Recipe(**RECIPE | LAST)
+    data = FitData.build(rows, roles, fit=0, task=PARATOPE, chain_names=BOTH)
+    left = {}
+    for name, one, options in (("alone", spec, {}), ("shared", sharing, {"ranks": 2})):
+        session = ModelSession(one, recipe, device="cpu", progress=lambda *what: said.append(what[0]), **options)
+        summary = session.fit(data, 1, tmp_path / name)
+        assert session.trunk_passes == len(data.texts())
+        record = json.loads((tmp_path / name / "fit.json").read_text())
+        history = record.pop("history")
+        left[name] = {k: v for k, v in record.items() if k != "validation_loss"}, history, summary
+    assert left["shared"][0] == left["alone"][0]
+    assert len(left["shared"][1]) == 2
+    for ours, theirs in zip(left["shared"][1], left["alone"][1], strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-5)
+    assert left["alone"][2].placement == "one process on the CPU"
+    described = left["shared"][2].placement
+    assert "on each of 2 CPUs: ZeRO-2, passes of " in described
+    assert said.index(described) < said.index("epoch 1 of 2", said.index(described))
+    assert {f.name for f in (tmp_path / "shared").iterdir()} == {f.name for f in (tmp_path / "alone").iterdir()}
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("family", ["bert", "esm"])
-def test_a_fit_with_dropout_runs_in_ranks_and_learns(family, stage, rows, roles, tmp_path):
-    recipe = Recipe(**RECIPE | {"epochs": 4, "dropout": 0.1})
-    data = FitData.build(rows, roles, fit=0, task="paratope", chain_names=("vh", "vl"))
-    job = Job(twin_spec(family), recipe, seed=1, data=data, stage=stage, token_budget=1000)
+def test_a_fit_with_dropout_runs_in_ranks_and_learns(family, stage, job_of, tmp_path):
     said = []
-    losses = fit_in_ranks(job, tmp_path, processes=2, progress=lambda *what: said.append(what))
-    assert losses.validation[-1] < losses.validation[0]
+    job = job_of("last", stage, tmp_path / "states", epochs=4, dropout=0.1)
+    job = replace(job, spec=twin_spec(family), budget=1000)
+    fitted = fit_in_ranks(job, tmp_path, processes=2, progress=lambda *what: said.append(what))
+    epochs = fitted.history.epochs
+    assert epochs[-1].validation_loss < epochs[0].validation_loss
     assert said[-1] == ("epoch 4 of 4", 6, 6)
 
 
 @pytest.mark.long
-def test_three_ranks_give_the_same(rows, roles, alone, tmp_path):
-    for name, case in CASES.items():
-        write_record(tmp_path / name / JOB, job_of(rows, roles, *case).to_json())
+def test_three_ranks_give_the_same(job_of, alone, tmp_path):
+    _write_jobs(tmp_path, job_of)
     _launch(tmp_path, {}, processes=3)
-    for name, (task, frozen, stage) in CASES.items():
-        one = alone[task, frozen]
-        assert difference(losses_in(tmp_path / name)["updates"], one.losses.updates) < 1e-5
+    for name, (fit, stage) in CASES.items():
+        run, _, losses = alone[fit]
+        assert difference(losses_in(tmp_path / name), losses) < 1e-4
         held = json.loads((tmp_path / name / "rank-2.json").read_text())
-        assert held["optimizer"] < 0.35 * one.updater.held_bytes().optimizer
+        assert held["optimizer"] < 0.36 * run.updater.held_bytes().optimizer
         if stage == 3:
-            assert held["parameters"] < 0.35 * one.updater.held_bytes().parameters
+            assert held["parameters"] < 0.36 * run.updater.held_bytes().parameters
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 8])

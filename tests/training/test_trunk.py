@@ -122,3 +122,15 @@ def test_where_memory_does_not_suffice_fewer_chains_pass_together(encoder, limit
         torch.testing.assert_close(states, last[text][0], atol=1e-5, rtol=0)
     assert "out of memory: 1024 tokens at a time" in said
     assert trunk.passes == 3
+
+
+@pytest.mark.parametrize("context", ["separate", "joined"])
+@pytest.mark.parametrize("residues", range(4, 12))
+def test_a_pair_is_cut_only_where_the_model_has_no_room(context, residues):
+    pairing = Pairing(context=context, separator=("<cls>", "<cls>"))
+    trunk = FrozenTrunk(load_encoder(twin_spec("esm", max_length=8).model_copy(update={"pairing": pairing})), 1)
+    limit = 6 if context == "separate" else 8
+    text = ("Q" * (residues // 2), "D" * (residues - residues // 2))
+    assert sum(chain.seen for chain in trunk.tokenized(text).chains) == min(residues, limit)
+    assert trunk.residue_limit(2) == limit
+    assert trunk.residue_limit(1) == 8
