@@ -109,6 +109,7 @@ class _Sharded:
 
     def train(self, mode: bool) -> None:  # noqa: FBT001
         self._engine.train(mode)
+        self._share_out()
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
         self._engine.set_gradient_accumulation_boundary(last)
@@ -142,6 +143,7 @@ class _Sharded:
                     weight.copy_(weights[name])
                 if self._stage < 3:
                     torch.distributed.broadcast(weight.data, src=0)
+        self._share_out()
 
     def state(self) -> dict[str, Tensor]:
         return state_copies(self._optimizer.state, self._shares(), self._updates)
@@ -157,6 +159,11 @@ class _Sharded:
         weights += [p.ds_tensor.data for p in self._module.parameters() if hasattr(p, "ds_tensor")]
         moments = [t for state in self._optimizer.state.values() for t in state.values()]
         return measured(weights, [*moments, *self._shares().values()])
+
+    def _share_out(self) -> None:
+        """Forget the whole weights that passes without a way back left behind."""
+        if self._stage == 3:
+            self._zero.parameter_offload.partition_all_parameters()
 
     def _shares(self) -> dict[str, Tensor]:
         """Return what this rank updates: per parameter group (or part of one) a flat piece of the weights."""
@@ -198,5 +205,7 @@ def _engine_config(stage: Stage, rule: UpdateRule, learned: int) -> dict[str, An
             "stage3_prefetch_bucket_size": bucket,
             # no weight is small enough to be kept whole by every rank
             "stage3_param_persistence_threshold": 0,
+            # or is kept whole because it is used again
+            "stage3_max_reuse_distance": 0,
         },
     }
