@@ -9,7 +9,7 @@ from ab_assets.errors import UnavailableError
 from ab_assets.training.data import residue_count
 
 if TYPE_CHECKING:
-    from ab_assets.models.specification import Precision, RecipeTable
+    from ab_assets.models.specification import Family, Precision, RecipeTable
     from ab_assets.training.data import FitData
     from ab_assets.training.recipe import Recipe
     from ab_assets.training.sharding import Stage
@@ -18,9 +18,10 @@ _WIDTH_OF = {"fp32": 4, "bf16": 2}
 _FP32 = 4
 _ADAMW = 2 * _FP32  # first and second moment
 
-# Bytes that a layer keeps of each token for the backward pass, in units of its width: what transformers' ESM and BERT
-# layers save under SDPA, measured with saved_tensors_hooks (96 and 56 without dropout; attention matrices not formed).
-_SAVED = {"fp32": 100, "bf16": 60}
+# Bytes that a layer keeps of each token for the backward pass, in units of its width, measured with saved_tensors_hooks
+# and without attention matrices: 64 and 50, and 12 where there is dropout; ESM C has wider feed-forward layers.
+_SAVED = {"fp32": 76, "bf16": 62}
+_SAVED_BY_ESMC = {"fp32": 104, "bf16": 75}
 
 # In low-rank adaptation: query, key and value of each attention.
 _ADAPTED = 3
@@ -48,6 +49,7 @@ class Shape:
     parameters: int
     layers: int
     width: int
+    family: Family = "esm"
 
     @property
     def layer_parameters(self) -> int:
@@ -211,12 +213,13 @@ def demand(shape: Shape, training: Training, *, stage: Stage, processes: int, pa
         cast = 0  # counted there
     # one layer more than learns: the frozen ones hold theirs only while they run
     layers = min(shape.layers, training.learning_layers) + 1
+    saved = (_SAVED_BY_ESMC if shape.family == "esmc" else _SAVED)[training.precision]
     return Demand(
         frozen=_divided(frozen * loaded, share["weights"]),
         learned=_divided(learned * _FP32, share["weights"]),
         gradients=_divided(learned * _FP32, share["gradients"]),
         optimizer=_divided(learned * _ADAMW, share["optimizer"]),
-        activations=_SAVED[training.precision] * pass_tokens * shape.width * layers + learned * cast,
+        activations=saved * pass_tokens * shape.width * layers + learned * cast,
         buffers=buffers,
         cached=training.cached_tokens * shape.width * width_of,
     )

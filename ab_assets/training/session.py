@@ -338,7 +338,7 @@ class ModelSession:
         if self._kind == "cpu" and self._ranks is None:
             return None
         layers, width = read_shape(self.spec)
-        shape = Shape(self.spec.name, self.spec.parameters, layers, width)
+        shape = Shape(self.spec.name, self.spec.parameters, layers, width, self.spec.family)
         training = training_of(self.recipe, data, layers, precision=self._precision)
         devices = devices_here(self._kind, 1 if ":" in self._device else self._ranks)
         placement = place(shape, training, devices, stage=self.spec.needs.zero_stage)

@@ -31,11 +31,11 @@ def test_last_layers_of_esm2_15b_fit_one_card():
     assert need.frozen == 30_260_000_000  # 2 bytes of each parameter
     assert need.learned == need.gradients == 3_775_672_320  # 4 bytes of 943,918,080
     assert need.optimizer == 7_551_344_640
-    # 60 bytes x 4096 tokens x 5120 x (3 + 1 layers), and the bf16 copies of what learns
-    assert need.activations == 5_033_164_800 + 1_887_836_160
+    # 62 bytes x 4096 tokens x 5120 x (3 + 1 layers), and the bf16 copies of what learns
+    assert need.activations == 5_200_936_960 + 1_887_836_160
     assert placement.describe() == (
         "esm2-15b, last 3 layers: weights 30.3 GB bf16 + 3.8 GB fp32, gradients 3.8 GB, optimiser 7.6 GB, "
-        "activations 6.9 GB = 52.3 GB of 80.0 GB on one GPU: no ZeRO, passes of 4,096 tokens"
+        "activations 7.1 GB = 52.5 GB of 80.0 GB on one GPU: no ZeRO, passes of 4,096 tokens"
     )
 
 
@@ -44,8 +44,8 @@ def test_all_of_esm2_3b_fit_one_card_in_smaller_passes():
     need = placement.demand
     assert placement.stage == 0
     assert placement.pass_tokens == 2048
-    # beside the loaded model in bf16 a copy that learns: 4 + 4 + 8 bytes
-    assert need.frozen + need.learned + need.gradients + need.optimizer == 2_840_000_000 * 18
+    # beside the loaded model a copy that learns: 4 + 4 + 4 + 8 bytes
+    assert need.frozen + need.learned + need.gradients + need.optimizer == 2_840_000_000 * 20
     assert need.total <= cards(1).usable
 
 
@@ -101,7 +101,7 @@ def test_the_number_of_devices_it_names_suffices():
 
 def test_adapters_take_a_gradient_of_almost_nothing():
     need = place(ESM2_15B, Training("lora", 48, 1024, "bf16", lora_rank=8), cards(1)).demand
-    assert need.gradients == 48 * 4 * 2 * 5120 * 8 * 4
+    assert need.gradients == 48 * 3 * 2 * 5120 * 8 * 4
     assert need.frozen == 2 * ESM2_15B.parameters
 
 
@@ -113,7 +113,7 @@ def test_states_are_kept_only_where_frozen_layers_never_change():
     assert Training.of(RecipeTable(frozen_dropout=True), 6, **kept).cached_tokens == 0
     placement = place(Shape("tiny", 10**6, 6, 64), Training.of(RecipeTable(), 6, **kept), Devices("CPU", 1, GB))
     assert placement.demand.cached == 1000 * 64 * 4
-    assert placement.describe().endswith("states of frozen layers 0.3 MB in main memory")
+    assert placement.describe().endswith("states of frozen layers 0.3 MB on disk")
 
 
 @pytest.mark.parametrize("family", ["bert", "esm"])
@@ -135,18 +135,19 @@ def test_reckoned_bytes_are_those_of_a_real_update(family):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_reckoned_activations_are_what_layers_save(precision):
-    saved = [_saved_bytes(layers, precision) for layers in (1, 2)]
-    shape = Shape("tiny", 10**6, 3, 256)
+@pytest.mark.parametrize("family", ["bert", "esm", "esmc"])
+def test_reckoned_activations_suffice_for_what_layers_save(family, precision):
+    saved = [_saved_bytes(family, layers, precision) for layers in (1, 2)]
+    shape = Shape("tiny", 10**6, 3, 256, family)
     needs = [
         demand(shape, Training("last-layers", n, 1000, precision), stage=0, processes=1, pass_tokens=1000)
         for n in (1, 2)
     ]
-    assert needs[1].activations - needs[0].activations == pytest.approx(saved[1] - saved[0], rel=0.1)
+    assert 0.95 < (needs[1].activations - needs[0].activations) / (saved[1] - saved[0]) < 1.3
 
 
-def _saved_bytes(layers, precision):
-    stack = load_encoder(twin_spec("esm", layers=3, hidden=256)).trainable_copy(3 - layers)
+def _saved_bytes(family, layers, precision):
+    stack = load_encoder(twin_spec(family, layers=3, hidden=256)).trainable_copy(3 - layers)
     own = {p.untyped_storage().data_ptr() for p in stack.parameters()}
     kept = {}
 
