@@ -34,7 +34,7 @@ def adapt(stack: LayerStack, recipe: Recipe) -> None:
     if layers:
         config = LoraConfig(
             r=recipe.lora_rank,
-            lora_alpha=recipe.lora_alpha,
+            lora_alpha=recipe.lora_alpha,  # peft divides it by r, whole or not
             lora_dropout=recipe.lora_dropout,
             target_modules=list(TARGETS),
             layers_to_transform=layers,

@@ -17,7 +17,6 @@ from ab_assets.datasets.selection import select_rows
 from ab_assets.training.data import FitData, chosen_antibodies, count_labels, texts_of
 from ab_assets.training.predictions import as_predictions
 from ab_assets.training.session import ModelSession, ProbeKind
-from ab_assets.training.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -174,6 +173,8 @@ class ModelProducts:
             model=question.model,
             code=question.code,
         )
+        from ab_assets.training.snapshots import Snapshots  # noqa: PLC0415 - torch
+
         snapshots = Snapshots(self._unfinished / asked.fingerprint[:32], key=asked.fingerprint)
 
         def build(draft: Draft) -> None:

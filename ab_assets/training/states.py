@@ -136,7 +136,7 @@ def _name(text: Text) -> str:
 
 
 def _bytes(rows: Tensor) -> memoryview:
-    return memoryview(rows.contiguous().view(torch.uint8).numpy().data)
+    return rows.contiguous().view(torch.uint8).numpy().data
 
 
 def _crc(rows: Tensor) -> int:

@@ -11,6 +11,7 @@ import signal
 from dataclasses import replace
 
 import pytest
+import torch
 from damage import KINDS, damage
 from fit_server import COUNTED, FitServer
 
@@ -19,13 +20,14 @@ from ab_assets.home import Home
 from ab_assets.models.twins import twin_spec
 from ab_assets.training import loop
 from ab_assets.training.data import FitData
+from ab_assets.training.heads import TunedModel
 from ab_assets.training.recipe import Recipe
 from ab_assets.training.session import ModelSession
 from ab_assets.training.snapshots import Snapshots
 
 pytestmark = pytest.mark.xdist_group("resume")
 
-RECIPE = {"trainable_layers": 1, "learning_rate": 1e-2, "epochs": 4, "batch_size": 6, "patience": 2}
+RECIPE = {"trainable_layers": 1, "learning_rate": 4e-2, "epochs": 4, "batch_size": 6, "patience": 2}
 ALWAYS, AT_EPOCHS = -1, 1e9  # seconds between snapshots
 FROZEN, LEARNING = COUNTED[1:3], (COUNTED[0], *COUNTED[3:])
 BOTH = ("vh", "vl")
@@ -217,7 +219,7 @@ RECIPES = {
 def test_every_recipe_goes_on_to_the_same_bytes(fit_here, tmp_path, task, pairing, recipe):
     fit = fit_here(task, pairing=pairing, **RECIPES[recipe])
     whole = fit.run(tmp_path / "whole")
-    for epoch, step in ((1, 2), (2, 1)):
+    for epoch, step in ((1, 2), (2, 3)):
         fit.renew()
         line = f"epoch {epoch} of 2", step
         assert fit.run(tmp_path / "fit", tmp_path / "snapshots", stop=lambda *said, line=line: said == line) == {}
@@ -275,3 +277,20 @@ def test_a_fit_that_moves_to_another_device_keeps_what_it_learnt_and_takes_the_b
     assert fit.run(tmp_path / "fit", tmp_path / "snapshots")
     assert fit.said[0] == "resumed after step 2"
     assert Snapshots(tmp_path / "snapshots", key="k").newest().state["budget"] == 2048
+
+
+def test_a_fit_that_ran_out_of_memory_goes_on_in_the_parts_that_fitted(fit_here, tmp_path, monkeypatch):
+    forward = TunedModel.forward
+
+    def limited(model, texts):
+        if model.training and texts[0].ids.numel() > 100:
+            raise torch.OutOfMemoryError
+        return forward(model, texts)
+
+    monkeypatch.setattr(TunedModel, "forward", limited)
+    fit = fit_here(trainable_layers=1)
+    whole = fit.run(tmp_path / "whole")
+    assert [line for line in fit.said if line.startswith("out of memory")]
+    assert fit.run(tmp_path / "fit", tmp_path / "snapshots", stop=lambda *said: said == ("epoch 2 of 2", 2)) == {}
+    assert fit.run(tmp_path / "fit", tmp_path / "snapshots") == whole
+    assert not [line for line in fit.said if line.startswith("out of memory")]

@@ -156,7 +156,7 @@ def test_weights_are_consolidated_under_the_names_of_one_process(case, ranked, a
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_consolidated_weights_predict_the_same(case, ranked, alone, job_of, rows, tmp_path):
+def test_consolidated_weights_predict_the_same(case, ranked, job_of, rows, tmp_path):
     job = job_of(*CASES[case], "")
     session = ModelSession(job.spec, job.recipe, device="cpu")
     session.fit(job.data, job.seed, tmp_path)

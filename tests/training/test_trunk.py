@@ -99,6 +99,18 @@ def test_progress_counts_chains(encoder):
     assert said[-1] == ("frozen layers", 3, 3)
 
 
+@pytest.mark.parametrize("context", ["separate", "joined"])
+@pytest.mark.parametrize("residues", range(4, 12))
+def test_a_pair_is_cut_only_where_the_model_has_no_room(context, residues):
+    pairing = Pairing(context=context, separator=("<cls>", "<cls>"))
+    trunk = FrozenTrunk(load_encoder(twin_spec("esm", max_length=8).model_copy(update={"pairing": pairing})), 1)
+    limit = 6 if context == "separate" else 8
+    text = ("Q" * (residues // 2), "D" * (residues - residues // 2))
+    assert sum(chain.seen for chain in trunk.tokenized(text).chains) == min(residues, limit)
+    assert trunk.residue_limit(2) == limit
+    assert trunk.residue_limit(1) == 8
+
+
 @pytest.mark.parametrize("limit", [8, 16])
 def test_where_memory_does_not_suffice_fewer_chains_pass_together(encoder, limit, monkeypatch):
     whole = FrozenTrunk(encoder, 1)
@@ -122,15 +134,3 @@ def test_where_memory_does_not_suffice_fewer_chains_pass_together(encoder, limit
         torch.testing.assert_close(states, last[text][0], atol=1e-5, rtol=0)
     assert "out of memory: 1024 tokens at a time" in said
     assert trunk.passes == 3
-
-
-@pytest.mark.parametrize("context", ["separate", "joined"])
-@pytest.mark.parametrize("residues", range(4, 12))
-def test_a_pair_is_cut_only_where_the_model_has_no_room(context, residues):
-    pairing = Pairing(context=context, separator=("<cls>", "<cls>"))
-    trunk = FrozenTrunk(load_encoder(twin_spec("esm", max_length=8).model_copy(update={"pairing": pairing})), 1)
-    limit = 6 if context == "separate" else 8
-    text = ("Q" * (residues // 2), "D" * (residues - residues // 2))
-    assert sum(chain.seen for chain in trunk.tokenized(text).chains) == min(residues, limit)
-    assert trunk.residue_limit(2) == limit
-    assert trunk.residue_limit(1) == 8
