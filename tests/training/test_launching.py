@@ -37,6 +37,7 @@ def test_a_failed_rank_speaks_for_all(tmp_path):
     assert gone(tmp_path)
 
 
+@pytest.mark.long
 def test_an_unforeseen_error_names_rank_and_log(tmp_path):
     with pytest.raises(FitFailedError, match="rank-1 failed") as caught:
         failing(tmp_path, "unexpected")

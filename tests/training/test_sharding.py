@@ -1,6 +1,9 @@
 import functools
 import json
 import math
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,10 +108,9 @@ def ranked(job_of, tmp_path_factory):
     """All cases, run by two ranks that find no compiler."""
     folder = tmp_path_factory.mktemp("ranks")
     _write_jobs(folder, job_of, CASES)
-    for stage in (1, 3):
-        kept = str(folder / "snapshots"), "key"
-        stopped = replace(job_of("last", stage, folder / "states", dropout=0.1, batch_size=8), snapshots=kept)
-        write_record(folder / f"stopped-{stage}" / "stopped.json", stopped.to_json())
+    job = job_of("last", 3, folder / "states", dropout=0.1, batch_size=16)
+    stopped = replace(job, budget=400, snapshots=(str(folder / "snapshots"), "key"))
+    write_record(folder / "stopped" / "stopped.json", stopped.to_json())
     extensions = folder / "extensions"
     # without PATH there is no cc, c++, nvcc or ninja
     environment = {"PATH": "", "CC": "", "CXX": "", "TORCH_EXTENSIONS_DIR": str(extensions)}
@@ -185,12 +187,10 @@ def test_a_text_passes_frozen_layers_once_among_all_ranks(case, ranked, alone):
     assert min(ours) > 0 or not run.trunk.split
 
 
-@pytest.mark.parametrize("stage", [1, 3])
-def test_ranks_that_were_stopped_go_on_from_the_newest_step_that_all_kept(stage, ranked):
+def test_ranks_that_were_stopped_go_on_from_the_newest_step_that_all_kept(ranked):
     for rank in (0, 1):
-        said = json.loads((ranked / f"stopped-{stage}" / f"resumed-{rank}.json").read_text())
-        assert said["same"]
-        assert said["resumed"] == ["resumed after step 2", "resumed after step 10"]
+        said = json.loads((ranked / "stopped" / f"resumed-{rank}.json").read_text())
+        assert said == {"same": True, "resumed": ["resumed after step 1", "resumed after step 5"]}
 
 
 def test_nothing_listens_beyond_this_machine(ranked):
@@ -273,6 +273,44 @@ def test_a_session_shares_a_fit_and_reads_back_what_one_process_would_leave(rows
     assert "on each of 2 CPUs: ZeRO-2, passes of " in described
     assert said.index(described) < said.index("epoch 1 of 2", said.index(described))
     assert {f.name for f in (tmp_path / "shared").iterdir()} == {f.name for f in (tmp_path / "alone").iterdir()}
+
+
+FIT = """
+import json, sys
+from pathlib import Path
+from ab_assets.training.data import FitData
+from ab_assets.training.recipe import Recipe
+from ab_assets.training.session import ModelSession
+from ab_assets.training.sharded_fit import JOB, Job
+from ab_assets.training.snapshots import Snapshots
+
+folder = Path(sys.argv[1])
+job = Job.from_json(json.loads((folder / JOB).read_text()))
+needs = job.spec.needs.model_copy(update={"zero_stage": job.stage})
+spec = job.spec.model_copy(update={"needs": needs})
+say = lambda *what: print(*what, flush=True)
+session = ModelSession(spec, job.recipe, device="cpu", cache=folder / "cache", ranks=2, progress=say)
+session.fit(job.data, job.seed, folder / "fit", snapshots=Snapshots(folder / "snapshots", key="key"))
+"""
+
+
+@pytest.mark.long
+def test_ranks_that_are_told_to_stop_say_so_and_go_on_with_the_step_they_had(job_of, tmp_path):
+    write_record(tmp_path / JOB, job_of("last", 2, "", epochs=40, patience=40).to_json())
+    command = [sys.executable, "-c", FIT, str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("epoch 2 of 40 3"):
+            process.terminate()
+    assert process.wait() == -signal.SIGTERM
+    (asked,) = (line for line in lines if line.startswith("asked to stop: all is kept up to step "))
+    step = int(asked.split()[-3])
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert f"resumed after step {step} 1 1" in done.stdout
+    assert len([line for line in done.stdout.splitlines() if line.startswith("epoch")]) == 40 * 6 - step
+    assert {file.name for file in (tmp_path / "fit").iterdir()} >= {"fit.json", "trainable.safetensors"}
 
 
 @pytest.mark.long
