@@ -186,12 +186,12 @@ class Encoder:
         return nullcontext()
 
     def embed(self, ids: Tensor, mask: Tensor | None) -> Tensor:
-        """Return the states before the first layer: (batch, token) ids and mask -> (batch, token, feature) float32.
+        """Return the states before the first layer: (batch, token) ids and mask -> (batch, token, feature).
 
-        Layers add to them, and sums of bfloat16 would lose what late layers add.
+        Under autocast they are float32: layers add to them, and sums of bfloat16 would lose what late layers add.
         """
         states: Tensor = self._embeddings(ids, mask)
-        return states.float()
+        return states.float() if torch.is_autocast_enabled(ids.device.type) else states
 
     def move_embeddings(self, device: torch.device) -> None:
         """Take what comes before the first layer to `device`; ids and masks must come from there."""

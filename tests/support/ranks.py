@@ -182,6 +182,8 @@ def fail(folder, rendezvous, progress):
 
     (folder / f"pid-{os.environ['RANK']}").write_text(str(os.getpid()))
     progress("waiting", 1, 2)
+    while len(list(folder.glob("pid-*"))) < 2:
+        time.sleep(0.01)
     if os.environ["RANK"] == "1":
         how = os.environ.get("FAIL", "")
         if how == "said":

@@ -298,13 +298,13 @@ session.fit(job.data, job.seed, folder / "fit", snapshots=Snapshots(folder / "sn
 def test_ranks_that_are_told_to_stop_say_so_and_go_on_with_the_step_they_had(job_of, tmp_path):
     write_record(tmp_path / JOB, job_of("last", 2, "", epochs=40, patience=40).to_json())
     command = [sys.executable, "-c", FIT, str(tmp_path)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
     lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if line.startswith("epoch 2 of 40 3"):
-            process.terminate()
-    assert process.wait() == -signal.SIGTERM
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("epoch 2 of 40 3"):
+                process.terminate()
+    assert process.returncode == -signal.SIGTERM
     (asked,) = (line for line in lines if line.startswith("asked to stop: all is kept up to step "))
     step = int(asked.split()[-3])
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[2])
