@@ -226,14 +226,14 @@ def demand(shape: Shape, training: Training, *, stage: Stage, processes: int, pa
 
 
 def place(shape: Shape, training: Training, devices: Devices, *, stage: Stage | Literal["auto"] = "auto") -> Placement:
-    """Return the cheapest way that fits: one device, else all of them with ZeRO-1, 2, 3; `stage` may say which.
+    """Return the cheapest way that fits: one device, else all of them with ZeRO-1, 2, 3; `stage` says which of several.
 
     In each way passes are made smaller, down to a thousand tokens, before the next is tried: a batch in several passes
     learns the same. Raises UnavailableError that says what is missing.
     """
     ways: list[Stage] = [0, 1, 2, 3] if stage == "auto" else [stage]
-    if devices.count == 1:
-        ways = [way for way in ways if way == 0]
+    if devices.count == 1:  # nothing can be shared
+        ways = [0]
     for way in ways:
         found = _fitting(shape, training, devices, way)
         if found is not None:

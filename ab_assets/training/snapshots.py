@@ -3,6 +3,7 @@
 <folder>/00000007-step-420/    tensors.safetensors, state.json, and manifest.json with their digests and its own
 <folder>/.unfinished-*         what an interrupted save or removal left; gone at the next save
 <folder>/.lock                 held while one process saves
+<folder>/ranks-2-stage-3/rank-0/...   the same for each rank of a fit that two share
 """
 
 from __future__ import annotations
