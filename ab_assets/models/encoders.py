@@ -15,7 +15,7 @@ from ab_assets.models.layers import FusedIntermediate, attention_mask, first_tok
 from ab_assets.models.specification import Pairing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from ab_assets.models.specification import Family, Precision
     from ab_assets.models.tokenization import ResidueTokenizer
@@ -186,9 +186,16 @@ class Encoder:
         return nullcontext()
 
     def embed(self, ids: Tensor, mask: Tensor | None) -> Tensor:
-        """Return the states before the first layer: (batch, token) ids and mask -> (batch, token, feature)."""
+        """Return the states before the first layer: (batch, token) ids and mask -> (batch, token, feature).
+
+        Under autocast they are float32: layers add to them, and sums of bfloat16 would lose what late layers add.
+        """
         states: Tensor = self._embeddings(ids, mask)
-        return states
+        return states.float() if torch.is_autocast_enabled(ids.device.type) else states
+
+    def move_embeddings(self, device: torch.device) -> None:
+        """Take what comes before the first layer to `device`; ids and masks must come from there."""
+        self._embeddings.to(device)
 
     def stack(self, start: int, stop: int) -> LayerStack:
         """Return layers `start` (from 0) up to `stop` (exclusive), sharing this encoder's frozen weights."""
@@ -201,19 +208,40 @@ class Encoder:
         states: Tensor = self.stack(start, stop)(hidden, mask, first_only=first_only)
         return states
 
-    def trainable_copy(self, start: int, *, embeddings: bool = False) -> LayerStack:
+    def trainable_copy(
+        self, start: int, *, embeddings: bool = False, learning: Collection[str] | None = None
+    ) -> LayerStack:
         """Return a copy of the layers from `start` to the last that learns on its own; the encoder never changes.
 
         With no layer left (`start` = layer count) it holds nothing that learns. With `embeddings` (from layer 0 only)
-        it is a WholeStack, which starts from token ids.
+        it is a WholeStack, which starts from token ids. `learning`: the names of the weights that learn, by default
+        all; the copy shares the others with the encoder. What learns is float32.
 
         Raises ValueError for embeddings without the layers after them.
         """
+        shared = self._top(start, embeddings=embeddings)
+        frozen = {} if learning is None else {n: w for n, w in shared.named_weights().items() if n not in learning}
+        made = copy.deepcopy(shared, {id(weight): weight for weight in frozen.values()})
+        return _learning(made, except_for=frozen)
+
+    def trainable_self(
+        self, start: int, *, embeddings: bool = False, learning: Collection[str] | None = None
+    ) -> LayerStack:
+        """Return the layers themselves where `trainable_copy` copies: nobody else may use the encoder's from now on."""
+        shared = self._top(start, embeddings=embeddings)
+        frozen = [] if learning is None else [name for name in shared.named_weights() if name not in learning]
+        return _learning(shared, except_for=frozen)
+
+    def _top(self, start: int, *, embeddings: bool) -> LayerStack:
         if embeddings and start:
             msg = f"embeddings learn with all layers, not with those from {start} on"
             raise ValueError(msg)
-        shared = WholeStack(self.model, self.family).eval() if embeddings else self.stack(start, self.layer_count)
-        made = copy.deepcopy(shared)
-        for weight in made.named_weights().values():
+        return WholeStack(self.model, self.family).eval() if embeddings else self.stack(start, self.layer_count)
+
+
+def _learning(stack: LayerStack, *, except_for: Collection[str]) -> LayerStack:
+    for name, weight in stack.named_weights().items():
+        if name not in except_for:
+            weight.data = weight.data.float()  # buffers keep their type
             weight.requires_grad = True
-        return made
+    return stack

@@ -74,6 +74,18 @@ def load_encoder(spec: ModelSpec, *, device: str = "cpu", dtype: torch.dtype = t
     )
 
 
+def read_shape(spec: ModelSpec) -> tuple[int, int]:
+    """Return how many layers the model has and how wide they are, without loading a weight.
+
+    Raises UnavailableError when its files cannot be had.
+    """
+    if isinstance(spec.source, TwinSource):
+        config = twin_config(spec.family, spec.source, spec.max_length)
+    else:
+        config = _read_config(obtain_files(spec).config, spec)
+    return int(config["num_hidden_layers"]), int(config["hidden_size"])
+
+
 def random_model(family: Family, config: dict[str, Any], *, seed: int) -> Any:  # noqa: ANN401 - a transformers model
     """Return transformers' own encoder of the family with weights drawn from `seed`, on the CPU."""
     model_class, config_class = classes(family)

@@ -41,6 +41,9 @@ def adapt(stack: LayerStack, recipe: Recipe) -> None:
             layers_pattern="_layers",  # what the stack calls them
         )
         inject_adapter_in_model(config, stack)
+        for weight in stack.parameters():
+            if weight.requires_grad:
+                weight.data = weight.data.float()  # peft takes the type of what is adapted
 
 
 def adapter_weights(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from ab_assets.models.encoders import WholeStack
+from ab_assets.training.adapters import adapt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ab_assets.benchmarks.schema import Task
-    from ab_assets.models.encoders import LayerStack
+    from ab_assets.models.encoders import Encoder, LayerStack
     from ab_assets.training.recipe import Recipe
     from ab_assets.training.trunk import TextStates
 
@@ -63,6 +64,28 @@ class TunedModel(nn.Module):
             return [self._states(states, first_only=True)[:, 0]]
         hidden = self._states(states)
         return [mean_over_residues(hidden, states.residues(chain)) for chain in range(states.seen.shape[1])]
+
+
+def tuned_model(
+    encoder: Encoder, recipe: Recipe, task: Task, pooled: int, *, seed: int, copied: bool = True
+) -> TunedModel:
+    """Return what a fit starts from, its head and adapters drawn from `seed`; arguments as of TunedModel.
+
+    `copied` False takes the encoder's own layers, for a process that does nothing else with them.
+    """
+    layers = encoder.layer_count
+    learning = None
+    if recipe.method != "full":
+        learning = encoder.stack(layers - recipe.learning_layers(layers), layers).named_weights()
+        learning = {} if recipe.method == "lora" else learning
+    take = encoder.trainable_copy if copied else encoder.trainable_self
+    stack = take(recipe.split_layer(layers), embeddings=recipe.learns_from_tokens, learning=learning)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if recipe.method == "lora":
+            adapt(stack, recipe)
+        model = TunedModel(stack, width=encoder.width, pooled=pooled, task=task, recipe=recipe)
+    return model.to(encoder.device)
 
 
 class Head(nn.Module):

@@ -15,18 +15,20 @@ from ab_assets.progress import Progress, silent
 from ab_assets.training.batches import inference_batches, training_batches
 from ab_assets.training.data import UNKNOWN_LABEL, count_labels, residue_count
 from ab_assets.training.interruption import Interruption
-from ab_assets.training.snapshots import optimizer_state, restore_optimizer
+from ab_assets.training.portions import portions
 from ab_assets.training.trunk import token_budget, within_memory
-from ab_assets.training.updates import Updates
+from ab_assets.training.updates import UpdateRule, rank_seed, single_updater
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ab_assets.training.data import Example, FitData
     from ab_assets.training.heads import TunedModel
+    from ab_assets.training.portions import Portion
     from ab_assets.training.recipe import Recipe
-    from ab_assets.training.snapshots import Snapshots
+    from ab_assets.training.snapshots import Snapshot, Snapshots
     from ab_assets.training.trunk import FrozenTrunk, TextStates
+    from ab_assets.training.updates import UpdaterOf
 
 SECONDS_BETWEEN_SNAPSHOTS = 120.0
 """How much work an unfinished fit loses at most when it is killed; each epoch's end is kept besides."""
@@ -68,18 +70,24 @@ def fine_tune(
     seed: int,
     progress: Progress,
     snapshots: Snapshots | None = None,
+    budget: int | None = None,
 ) -> History:
     """Train `model` in place and leave it with the weights of its best epoch by validation loss.
 
     `seed` decides the order of batches and dropout. With `snapshots` a fit that was interrupted goes on where its
-    newest whole snapshot was, and ends with the same bytes. Raises FitFailedError when a loss is not finite,
-    InterruptedFitError after SIGTERM, when the state is safe.
+    newest whole snapshot was, and ends with the same bytes. `budget`: tokens of one pass, by default what suits the
+    device. Raises FitFailedError when a loss is not finite, InterruptedFitError after SIGTERM, when the state is safe.
     """
-    return _Run(model, data, trunk, recipe, seed=seed, progress=progress, snapshots=snapshots).finish()
+    run = Run(model, data, trunk, recipe, seed=seed, progress=progress, snapshots=snapshots, budget=budget)
+    return run.finish()
 
 
-class _Run:
-    """One fit and all that it must remember between two updates."""
+class Run:
+    """One fit, or one rank's part of it, and all that it must remember between two updates.
+
+    Ranks come with equal models and the same arguments, but each with its own snapshots. `module`: what an update
+    runs, where that is more than `model`. `best` are the weights of the best epoch, on rank 0.
+    """
 
     def __init__(
         self,
@@ -90,15 +98,20 @@ class _Run:
         *,
         seed: int,
         progress: Progress,
-        snapshots: Snapshots | None,
+        snapshots: Snapshots | None = None,
+        budget: int | None = None,
+        updater_of: UpdaterOf = single_updater,
+        module: nn.Module | None = None,
     ) -> None:
         self.model, self.data, self.trunk, self.recipe, self.seed = model, data, trunk, recipe, seed
         self.progress, self.snapshots = progress, snapshots
         self.class_weights = class_weights(data, recipe)
         self.lengths = [sum(map(residue_count, example.texts)) for example in data.train]
         self.steps_per_epoch = math.ceil(len(data.train) / recipe.batch_size)
-        self.updates = Updates(model, recipe, steps=recipe.epochs * self.steps_per_epoch)
-        self.budget = token_budget(trunk.encoder)
+        _start_at_prevalence(model, data, self.class_weights)
+        rule = UpdateRule.of(recipe, updates=recipe.epochs * self.steps_per_epoch)
+        self.updater = updater_of(model if module is None else module, model.trainable_weights(), rule)
+        self.budget = token_budget(trunk.encoder) if budget is None else budget
         self.step = 0
         self.losses = _Mean()
         self.epochs: list[Epoch] = []
@@ -108,8 +121,7 @@ class _Run:
     def finish(self) -> History:
         """Run to the end, or to where SIGTERM asks to stop."""
         with torch.random.fork_rng(devices=_cuda_devices(self.trunk)), Interruption() as interruption:
-            torch.manual_seed(self.seed)
-            _start_at_prevalence(self.model, self.data, self.class_weights)
+            torch.manual_seed(rank_seed(self.seed, self.updater.rank))
             self._resume()
             saved = time.monotonic()
             while not self._done():
@@ -117,9 +129,7 @@ class _Run:
                 self._keep_epoch()
                 self._save()
                 saved = time.monotonic()
-        with torch.no_grad():
-            for name, weight in self.model.trainable_weights().items():
-                weight.copy_(self.best[name])
+        self.updater.load(self.best)
         stopped = "early" if len(self.epochs) < self.recipe.epochs else "epochs"
         return History(tuple(self.epochs), self.best_epoch, stopped)
 
@@ -130,11 +140,13 @@ class _Run:
     def _epoch_from(self, start: int, interruption: Interruption, saved: float) -> None:
         epoch = len(self.epochs)
         batches = training_batches(self.lengths, self.recipe.batch_size, seed=self.seed, epoch=epoch)
-        self.model.train()
+        self.updater.train(mode=True)
         for number in range(start, len(batches)):
             self._update([self.data.train[i] for i in batches[number]])
             self.progress(f"epoch {epoch + 1} of {self.recipe.epochs}", number + 1, len(batches))
-            if interruption.requested:
+            late = time.monotonic() - saved > SECONDS_BETWEEN_SNAPSHOTS
+            stop, save = self.updater.summed(interruption.requested, late)  # ranks hear and look at different moments
+            if stop:
                 self._save()
                 kept = f"all is kept up to step {self.step}" if self.snapshots else "nothing is kept"
                 self.progress(f"asked to stop: {kept}", 1, 1)
@@ -142,7 +154,7 @@ class _Run:
                     what=f"the fit was asked to stop after step {self.step}",
                     hint="Run it again: it goes on from there." if self.snapshots else "",
                 )
-            if number + 1 < len(batches) and time.monotonic() - saved > SECONDS_BETWEEN_SNAPSHOTS:
+            if number + 1 < len(batches) and save:
                 self._save()
                 saved = time.monotonic()
 
@@ -150,23 +162,23 @@ class _Run:
         """Change the weights once; where memory does not suffice, in as many smaller parts as it takes."""
         while True:
             state = torch.get_rng_state(), [torch.cuda.get_rng_state(d) for d in _cuda_devices(self.trunk)]
-            self.updates.clear()
             try:
                 total = self._gradients(examples)
                 break
             except torch.OutOfMemoryError:
                 longest = max(self.trunk.length(example.texts) for example in examples)
-                if self.budget <= longest:
+                if self.updater.world > 1 or self.budget <= longest:  # other ranks would wait for this pass
                     raise
             self.budget = max(longest, min(self.budget, longest * len(examples)) // 2)
+            for weight in self.model.trainable_weights().values():
+                weight.grad = None
             torch.set_rng_state(state[0])
             for device, one in zip(_cuda_devices(self.trunk), state[1], strict=True):
                 torch.cuda.set_rng_state(one, device)
             torch.cuda.empty_cache()
             self.progress(f"out of memory: {self.budget} tokens at a time from now on, updates stay the same", 1, 1)
-        norm = self.updates.gradient_norm()
-        _require_finite(norm, examples, step=self.step + 1, what="the norm of the gradient")
-        self.updates.step(self.step)
+        norm = self.updater.step()
+        _require_finite(norm.item(), examples, step=self.step + 1, what="the norm of the gradient")
         self.step += 1
         self.losses.add(*total)
 
@@ -174,12 +186,22 @@ class _Run:
         """Add up the gradients of the mean loss over all labels; return the loss and the number of labels."""
         labels = sum(self._seen_labels(example) for example in examples)
         total = 0.0
-        for part in example_batches(examples, self.trunk, self.budget):
-            loss = summed_loss(self.model, part, self.trunk, self.class_weights)[0] / labels
-            _require_finite(loss, part, step=self.step + 1)
-            self.updates.backward(loss)
+        mine = self._mine(examples)
+        for number, portion in enumerate(mine, start=1):
+            part = [examples[i] for i in portion.indices]
+            loss = summed_loss(self.model, part, self.trunk, self.class_weights, self.updater.forward)[0] / labels
+            loss = loss if portion.counts else loss * 0
+            if self.updater.world == 1:  # ranks look at what they have together, so that all stop or none
+                _require_finite(loss.item(), part, step=self.step + 1)
+            self.updater.backward(loss, last=number == len(mine))
             total += loss.item()
+        (total,) = self.updater.summed(total)
+        _require_finite(total, examples, step=self.step + 1)
         return total, labels
+
+    def _mine(self, examples: Sequence[Example]) -> list[Portion]:
+        lengths = [self.trunk.length(example.texts) for example in examples]
+        return portions(lengths, world=self.updater.world, token_budget=self.budget)[self.updater.rank]
 
     def _seen_labels(self, example: Example) -> int:
         assert example.labels is not None  # noqa: S101 - FitData has labelled examples only
@@ -187,24 +209,38 @@ class _Run:
 
     def _keep_epoch(self) -> None:
         """Validate, remember the weights if they are the best so far, and begin a new epoch."""
-        validation = validation_loss(self.model, self.data.validation, self.trunk, self.class_weights, self.progress)
+        validation = self._validation_loss()
         self.epochs.append(Epoch(len(self.epochs), self.losses.value, validation))
         self.losses = _Mean()
-        if not self.best or validation < self.epochs[self.best_epoch].validation_loss:
+        if len(self.epochs) == 1 or validation < self.epochs[self.best_epoch].validation_loss:
             self.best_epoch = len(self.epochs) - 1
-            self.best = {name: weight.detach().clone() for name, weight in self.model.trainable_weights().items()}
+            self.best = self.updater.weights()
+
+    def _validation_loss(self) -> float:
+        examples = self.data.validation
+        if self.updater.world == 1:
+            return validation_loss(self.model, examples, self.trunk, self.class_weights, self.progress)
+        self.updater.train(mode=False)
+        mine = [0.0, 0.0]
+        with torch.no_grad():
+            for portion in self._mine(examples):
+                part = [examples[i] for i in portion.indices]
+                loss, size = summed_loss(self.model, part, self.trunk, self.class_weights, self.updater.forward)
+                if portion.counts:
+                    mine = [mine[0] + loss.item(), mine[1] + size]
+        total, labels = self.updater.summed(*mine)
+        _require_finite(total, examples, step=None)
+        return total / labels
 
     def _save(self) -> None:
         if self.snapshots is None:
             return
-        tensors, optimizer = optimizer_state(self.updates.optimizer)
-        tensors |= {f"weights.{name}": weight.detach() for name, weight in self.model.trainable_weights().items()}
+        tensors = {f"updater.{name}": tensor for name, tensor in self.updater.state().items()}
         tensors |= {f"best.{name}": weight for name, weight in self.best.items()}
         tensors["random.cpu"] = torch.get_rng_state()
         for number, device in enumerate(_cuda_devices(self.trunk)):
             tensors[f"random.cuda.{number}"] = torch.cuda.get_rng_state(device)
         state: dict[str, Any] = {
-            "optimizer": optimizer,
             "epochs": [asdict(epoch) for epoch in self.epochs],
             "best_epoch": self.best_epoch,
             "losses": self.losses.state(),
@@ -214,20 +250,13 @@ class _Run:
         self.snapshots.save(self.step, tensors, state)
 
     def _resume(self) -> None:
-        snapshot = self.snapshots.newest() if self.snapshots is not None else None
+        snapshot = self._newest_of_all()
         if snapshot is None:
             return
         self.step = snapshot.step
         tensors, state = snapshot.tensors, snapshot.state
-        restore_optimizer(self.updates.optimizer, tensors, state["optimizer"])
-        with torch.no_grad():
-            for name, weight in self.model.trainable_weights().items():
-                weight.copy_(tensors[f"weights.{name}"])
-        self.best = {
-            name: tensors[f"best.{name}"].to(weight.device)
-            for name, weight in self.model.trainable_weights().items()
-            if f"best.{name}" in tensors
-        }
+        self.updater.restore(_below("updater.", tensors))
+        self.best = _below("best.", tensors)
         if state["device"] == self.trunk.encoder.device.type:  # on another, dropout and memory are its own
             torch.set_rng_state(tensors["random.cpu"])
             for number, device in enumerate(_cuda_devices(self.trunk)):
@@ -237,6 +266,19 @@ class _Run:
         self.best_epoch = state["best_epoch"]
         self.losses = _Mean(*state["losses"])
         self.progress(f"resumed after step {self.step}", 1, 1)
+
+    def _newest_of_all(self) -> Snapshot | None:
+        """Return this rank's part of the newest snapshot that is whole on every rank, None if there is none."""
+        if self.snapshots is None:
+            return None
+        rank, world = self.updater.rank, self.updater.world
+        mine = self.snapshots.newest()
+        step = -1 if mine is None else mine.step
+        steps = self.updater.summed(*(step if other == rank else 0 for other in range(world)))
+        if step > min(steps) >= 0:
+            mine = self.snapshots.newest(step=int(min(steps)))
+        (found,) = self.updater.summed(mine is not None)
+        return mine if found == world else None
 
 
 def validation_loss(
@@ -255,7 +297,7 @@ def validation_loss(
     model.eval()
     with torch.inference_mode():
         for chosen, (loss, size) in _evaluated(examples, trunk, run, progress):
-            _require_finite(loss, chosen, step=None)
+            _require_finite(loss.item(), chosen, step=None)
             losses.add(loss.item() / size, size)
     return losses.value
 
@@ -309,13 +351,20 @@ def text_states(model: TunedModel, examples: Sequence[Example], trunk: FrozenTru
 
 
 def summed_loss(
-    model: TunedModel, examples: Sequence[Example], trunk: FrozenTrunk, weights: tuple[float, float]
+    model: TunedModel,
+    examples: Sequence[Example],
+    trunk: FrozenTrunk,
+    weights: tuple[float, float],
+    forward: Callable[[list[TextStates]], Tensor] | None = None,
 ) -> tuple[Tensor, int]:
-    """Return the weighted binary cross-entropy summed over all known labels, and how many these are."""
+    """Return the weighted binary cross-entropy summed over all known labels, and how many these are.
+
+    `forward`: who runs the model, where it is not called directly.
+    """
     texts = text_states(model, examples, trunk)
     label = torch.cat([_seen(example, model, trunk) for example in examples]).to(trunk.encoder.device)
     with trunk.encoder.autocast():
-        logits = model(texts)
+        logits = (forward or model)(texts)
     known = label != UNKNOWN_LABEL
     weight = torch.where(label == 1, weights[1], weights[0]) * known
     target = (label == 1).float()
@@ -354,17 +403,21 @@ def _start_at_prevalence(model: TunedModel, data: FitData, weights: tuple[float,
     nn.init.constant_(model.head.out.bias, math.log(odds))
 
 
-def _require_finite(value: Tensor, examples: Sequence[Example], *, step: int | None, what: str = "the loss") -> None:
-    if torch.isfinite(value):
+def _require_finite(value: float, examples: Sequence[Example], *, step: int | None, what: str = "the loss") -> None:
+    if math.isfinite(value):
         return
     rows = [example.row_id for example in examples]
     shown = ", ".join(rows[:_SHOWN_ROWS]) + (f" and {len(rows) - _SHOWN_ROWS} more" if len(rows) > _SHOWN_ROWS else "")
     raise FitFailedError(
         what=f"{what} is not a finite number",
         where=f"step {step}" if step is not None else "validation",
-        found=f"{value.item()} on rows {shown}",
+        found=f"{value} on rows {shown}",
         hint="Lower training.learning_rate, or look at these rows.",
     )
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _cuda_devices(trunk: FrozenTrunk) -> list[torch.device]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ab_assets.benchmarks.schema import Task
-    from ab_assets.models.specification import ModelSpec
+    from ab_assets.models.specification import ModelSpec, Precision
 
 # The recipe of the AbFlow pipeline, for comparison: learning rate 1e-5 falling linearly, AdamW, 30 epochs without early
 # stopping, batches of 64, the last three layers, and the classifiers of transformers. There frozen layers kept their
@@ -95,6 +95,13 @@ class Recipe(RecipeTable):
     def split_layer(self, layer_count: int) -> int:
         """Return how many layers run once, before those that a fit runs in every epoch."""
         return 0 if self.learns_from_tokens else layer_count - self.learning_layers(layer_count)
+
+    def loads_narrow(self, device: str, precision: Precision) -> bool:
+        """Return whether the model's weights are kept in bfloat16: on a GPU that computes in it, where most are frozen.
+
+        What learns is float32 all the same.
+        """
+        return device == "cuda" and precision == "bf16" and self.method != "full"
 
     def seeing(self) -> dict[str, Any]:
         """Return the part of the recipe that decides what a pre-trained model makes of an antibody."""

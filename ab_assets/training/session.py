@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +27,7 @@ from ab_assets.training.checkpoint import (
     write_tensors,
 )
 from ab_assets.training.data import count_labels, examples_of, residue_count, unique_texts
+from ab_assets.training.placement import Shape, devices_here, place, training_of
 from ab_assets.training.predictions import scored_table
 from ab_assets.training.probe import RESIDUE_LIMIT, LinearProbe, fit_linear_probe, labelled_items, probabilities_of
 from ab_assets.training.recipe import Recipe
@@ -39,11 +42,12 @@ if TYPE_CHECKING:
 
     from ab_assets.benchmarks.schema import Task
     from ab_assets.models.encoders import Encoder
-    from ab_assets.models.specification import ModelSpec
+    from ab_assets.models.specification import ModelSpec, Precision
     from ab_assets.models.tokenization import Text
     from ab_assets.training.data import Example, FitData
     from ab_assets.training.heads import TunedModel
     from ab_assets.training.loop import History
+    from ab_assets.training.placement import Placement
     from ab_assets.training.snapshots import Snapshots
     from ab_assets.training.trunk import FrozenTrunk
 
@@ -63,6 +67,7 @@ class FitSummary:
     validation_examples: int
     trainable_parameters: int
     truncated_residues: int
+    placement: str
     seconds: float
 
 
@@ -82,7 +87,9 @@ class ModelSession:
 
     Nothing is loaded before it is needed: a session that only finds everything done loads no weights. `recipe`: how
     this session's fits are made and chains are paired (default: the model's own). `cache`: a folder in which states
-    are kept for later sessions; without one they live as long as this session.
+    are kept for later sessions; without one they live as long as this session. `ranks`: by how many processes a fit
+    that needs several is shared; by default as many as there are GPUs, and one where there is none. How they share it
+    is the model's `needs.zero_stage`.
     """
 
     def __init__(
@@ -92,21 +99,24 @@ class ModelSession:
         *,
         device: str = "auto",
         cache: Path | None = None,
+        ranks: int | None = None,
         progress: Progress = silent,
     ) -> None:
         self.spec = spec
         self.recipe = recipe
         self._device = device
+        self._ranks = ranks
         self._cache = cache
         self._progress = progress
         self._encoder: Encoder | None = None
         self._trunks: dict[int, FrozenTrunk] = {}
+        self._passes_elsewhere = 0
         self._embeddings: dict[Text, NDArray[np.float32]] = {}
 
     @property
     def trunk_passes(self) -> int:
-        """How many texts went through frozen layers so far, in this session."""
-        return sum(trunk.passes for trunk in self._trunks.values())
+        """How many texts went through frozen layers so far, in this session and the ranks that it started."""
+        return sum(trunk.passes for trunk in self._trunks.values()) + self._passes_elsewhere
 
     @property
     def loaded(self) -> bool:
@@ -117,25 +127,27 @@ class ModelSession:
     def encoder(self) -> Encoder:
         """The model, loaded at the first call."""
         if self._encoder is None:
-            from ab_assets.models.loading import load_encoder  # noqa: PLC0415 - torch only when weights are needed
+            import torch  # noqa: PLC0415 - only when weights are needed
+
+            from ab_assets.models.loading import load_encoder  # noqa: PLC0415 - torch
 
             self._progress(f"loading {self.spec.title}", 0, 1)
-            encoder = load_encoder(self.spec, device=_resolved(self._device))
-            if encoder.device.type == "cpu":
-                encoder.precision = self.recipe.cpu_precision
+            dtype = torch.bfloat16 if self.recipe.loads_narrow(self._kind, self._precision) else torch.float32
+            encoder = load_encoder(self.spec, device=_resolved(self._device), dtype=dtype)
+            encoder.precision = self._precision
             self._encoder = encoder
             self._progress(f"loading {self.spec.title}", 1, 1)
         return self._encoder
 
     def seeing(self) -> dict[str, object]:
         """Return what decides the states of a text, JSON-able: the weights, the code, and what multiplies in what."""
-        device, source = _resolved(self._device), self.spec.source
-        on_gpu = device.startswith("cuda")
+        source = self.spec.source
         unpinned = source.directory if isinstance(source, LocalSource) and not source.revision else None
         return self.spec.identity() | {
             "files": directory_digest(Path(unpinned)) if unpinned else "",
-            "precision": self.spec.needs.precision if on_gpu else self.recipe.cpu_precision,
-            "device": "cuda" if on_gpu else "cpu",
+            "precision": self._precision,
+            "device": self._kind,
+            "narrow": self.recipe.loads_narrow(self._kind, self._precision),
             "code": code_of(("ab_assets.training.trunk", "ab_assets.models.loading")),
         }
 
@@ -167,11 +179,26 @@ class ModelSession:
 
         started = time.perf_counter()
         recipe = self.recipe
-        trunk = self._trunk(recipe)
-        trunk.ensure(data.texts())
-        model = self.untrained(data, seed=seed)
-        history = fine_tune(model, data, trunk, recipe, seed=seed, progress=self._progress, snapshots=snapshots)
-        weights = model.trainable_weights()
+        placement = self._placement(data)
+        weights: Mapping[str, Tensor]
+        if placement is not None and placement.stage:
+            history, weights = self._fit_in_ranks(data, seed, placement, snapshots)
+            trunk = self._trunk(recipe)
+        else:
+            trunk = self._trunk(recipe)
+            trunk.ensure(data.texts())
+            model = self.untrained(data, seed=seed)
+            history = fine_tune(
+                model,
+                data,
+                trunk,
+                recipe,
+                seed=seed,
+                progress=self._progress,
+                snapshots=snapshots,
+                budget=self._budget(data, placement),
+            )
+            weights = model.trainable_weights()
         record = self._record(data, seed) | {"split_layer": trunk.split} | _history_record(history)
         record["pooled"] = _pooled_states(data, recipe)
         record |= trunk.reading(len(data.chain_names) if recipe.joined else 1)
@@ -185,6 +212,7 @@ class ModelSession:
             validation_examples=len(data.validation),
             trainable_parameters=sum(weight.numel() for weight in weights.values()),
             truncated_residues=record["truncated_residues"],
+            placement="one process on the CPU" if placement is None else placement.describe(),
             seconds=time.perf_counter() - started,
         )
 
@@ -299,24 +327,77 @@ class ModelSession:
             return None
         return self._cache / "states" / digest_of(self.seeing() | {"layers": split})[:32]
 
-    def _new_model(self, recipe: Recipe, task: Task, pooled: int, *, seed: int) -> TunedModel:
+    @property
+    def _kind(self) -> Literal["cpu", "cuda"]:
+        return "cuda" if _resolved(self._device).startswith("cuda") else "cpu"
+
+    @property
+    def _precision(self) -> Precision:
+        return self.spec.needs.precision if self._kind == "cuda" else self.recipe.cpu_precision
+
+    def _placement(self, data: FitData) -> Placement | None:
+        """Return how a fit runs on the GPUs here, or in the ranks asked for, and say so; None for one CPU process.
+
+        Raises UnavailableError where it does not fit.
+        """
+        from ab_assets.models.loading import read_shape  # noqa: PLC0415 - torch
+
+        if self._kind == "cpu" and self._ranks is None:
+            return None
+        layers, width = read_shape(self.spec)
+        shape = Shape(self.spec.name, self.spec.parameters, layers, width, self.spec.family)
+        training = training_of(self.recipe, data, layers, precision=self._precision)
+        devices = devices_here(self._kind, 1 if ":" in self._device else self._ranks)
+        placement = place(shape, training, devices, stage=self.spec.needs.zero_stage)
+        self._progress(placement.describe(), 0, 1)
+        return placement
+
+    def _budget(self, data: FitData, placement: Placement | None) -> int | None:
+        """Return how many tokens of each text of an example go through the model at a time."""
+        from ab_assets.training.trunk import usual_budget  # noqa: PLC0415 - torch
+
+        if placement is None:
+            return None
+        return min(usual_budget(self._kind), max(1, placement.pass_tokens // len(data.train[0].texts)))
+
+    def _fit_in_ranks(
+        self, data: FitData, seed: int, placement: Placement, snapshots: Snapshots | None
+    ) -> tuple[History, dict[str, Tensor]]:
+        from ab_assets.training.sharded_fit import Job, fit_in_ranks  # noqa: PLC0415 - when there are ranks
+
+        if self._kind == "cuda":
+            self._release()
+        folder = Path(tempfile.mkdtemp(prefix="ab-assets-fit-"))  # stays when the fit fails: its log is there
+        job = Job(
+            spec=self.spec,
+            recipe=self.recipe,
+            data=data,
+            pooled=_pooled_states(data, self.recipe),
+            seed=seed,
+            stage=placement.stage,
+            budget=self._budget(data, placement) or 1,
+            states=str(self._states_folder(self.recipe.split_layer(placement.shape.layers)) or folder / "states"),
+            device=self._kind,
+            snapshots=None if snapshots is None else (str(snapshots.folder), snapshots.key),
+        )
+        fitted = fit_in_ranks(job, folder, processes=placement.processes, progress=self._progress)
+        shutil.rmtree(folder)
+        self._passes_elsewhere += fitted.passes
+        return fitted.history, fitted.weights
+
+    def _release(self) -> None:
+        """Give the GPU's memory to others; what is needed later is loaded again."""
         import torch  # noqa: PLC0415
 
-        from ab_assets.training.adapters import adapt  # noqa: PLC0415 - torch
-        from ab_assets.training.heads import TunedModel  # noqa: PLC0415 - torch
+        self._passes_elsewhere = self.trunk_passes
+        self._trunks.clear()
+        self._encoder = None
+        torch.cuda.empty_cache()
 
-        encoder, layers = self.encoder, self.encoder.layer_count
-        stack = encoder.trainable_copy(recipe.split_layer(layers), embeddings=recipe.learns_from_tokens)
-        if recipe.method != "full":
-            learning = encoder.stack(layers - recipe.learning_layers(layers), layers).named_weights()
-            for name, weight in stack.named_weights().items():
-                weight.requires_grad_(name in learning)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            if recipe.method == "lora":
-                adapt(stack, recipe)
-            model = TunedModel(stack, width=encoder.width, pooled=pooled, task=task, recipe=recipe)
-        return model.to(encoder.device)
+    def _new_model(self, recipe: Recipe, task: Task, pooled: int, *, seed: int) -> TunedModel:
+        from ab_assets.training.heads import tuned_model  # noqa: PLC0415 - torch
+
+        return tuned_model(self.encoder, recipe, task, pooled, seed=seed)
 
     def _stored_model(self, directory: Path, record: dict[str, Any]) -> TunedModel:
         model = self._new_model(Recipe(**record["recipe"]), record["task"], record["pooled"], seed=record["seed"])

@@ -3,6 +3,7 @@
 <folder>/00000007-step-420/    tensors.safetensors, state.json, and manifest.json with their digests and its own
 <folder>/.unfinished-*         what an interrupted save or removal left; gone at the next save
 <folder>/.lock                 held while one process saves
+<folder>/ranks-2-stage-3/rank-0/...   the same for each rank of a fit that two share
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Snapshots:
             raise ValueError(msg)
         self.folder = folder
         self.passed_over: tuple[str, ...] = ()
-        self._key = key
+        self.key = key
         self._keep = keep
         self._whole: set[str] = set()
 
@@ -96,7 +97,7 @@ class Snapshots:
                 (draft / _STATE).write_bytes(text)
                 sync_tree(draft)
                 digests = {_TENSORS: file_digest(draft / _TENSORS), _STATE: hashlib.sha256(text).hexdigest()}
-                manifest = {"format": _FORMAT, "key": self._key, "step": step, "files": digests, "as_bytes": as_bytes}
+                manifest = {"format": _FORMAT, "key": self.key, "step": step, "files": digests, "as_bytes": as_bytes}
                 (draft / _MANIFEST).write_bytes(_sealed(manifest))
                 sync(draft / _MANIFEST)
                 sync(draft)
@@ -107,11 +108,21 @@ class Snapshots:
             self._whole.add(target.name)
             self._remove_old()
 
-    def newest(self) -> Snapshot | None:
-        """Return the newest complete snapshot of this fit, or None; say in `passed_over` which newer ones are not."""
+    def of_rank(self, rank: int, *, world: int, stage: int) -> Snapshots:
+        """Return the snapshots of one rank's share of this fit, beside those of a single process."""
+        folder = self.folder / f"ranks-{world}-stage-{stage}" / f"rank-{rank}"
+        return Snapshots(folder, key=self.key, keep=self._keep)
+
+    def newest(self, *, step: int | None = None) -> Snapshot | None:
+        """Return the newest complete snapshot of this fit, or None; say in `passed_over` which newer ones are not.
+
+        `step`: look at those of this step only.
+        """
         passed_over: list[str] = []
         found: Snapshot | None = None
         for folder in self._saved():
+            if step is not None and not folder.name.endswith(f"-step-{step}"):
+                continue
             try:
                 found = self._read(folder)
             except CorruptArtifactError as error:
@@ -124,9 +135,11 @@ class Snapshots:
         return found
 
     def clear(self) -> None:
-        """Remove every snapshot of this fit, the damaged ones, and what interrupted saves left."""
+        """Remove every snapshot of this fit, those of ranks too, the damaged ones, and what interrupted saves left."""
         if not self.folder.is_dir():
             return
+        for folder in self.folder.glob("ranks-*/rank-*"):
+            Snapshots(folder, key=self.key).clear()
         with in_turn(self.folder / ".lock"):
             for folder in self._saved():
                 if not self._is_foreign(folder):
@@ -145,9 +158,9 @@ class Snapshots:
         What is decoded are the very bytes whose digests were compared.
         """
         manifest = _read_manifest(folder)
-        if manifest["key"] != self._key:
+        if manifest["key"] != self.key:
             raise CorruptArtifactError(
-                what="this is a snapshot of another fit", where=str(folder), found=manifest["key"], expected=self._key
+                what="this is a snapshot of another fit", where=str(folder), found=manifest["key"], expected=self.key
             )
         content = {name: _read_file(folder / name, digest) for name, digest in manifest["files"].items()}
         tensors = _read_tensors(folder / _TENSORS, content[_TENSORS], manifest["as_bytes"])
@@ -164,7 +177,7 @@ class Snapshots:
 
     def _is_foreign(self, folder: Path) -> bool:
         try:
-            return bool(_read_manifest(folder)["key"] != self._key)
+            return bool(_read_manifest(folder)["key"] != self.key)
         except CorruptArtifactError:
             return False
 
@@ -197,60 +210,6 @@ class Snapshots:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def optimizer_state(optimizer: torch.optim.AdamW) -> tuple[dict[str, Tensor], dict[str, JSON]]:
-    """Return the optimizer's tensors by parameter index and name (its own, not copies) and its groups' settings.
-
-    Raises TypeError when a parameter's state holds anything but tensors.
-    """
-    stored = optimizer.state_dict()
-    tensors: dict[str, Tensor] = {}
-    for index, values in stored["state"].items():
-        for name, value in values.items():
-            if not isinstance(value, Tensor):
-                msg = f"the optimizer's {name} of parameter {index} is no tensor but {type(value).__name__}"
-                raise TypeError(msg)
-            tensors[f"optimizer.{index}.{name}"] = value
-    groups: list[dict[str, JSON]] = []
-    for number, group in enumerate(stored["param_groups"]):
-        tensors |= {f"optimizer.group{number}.{k}": value for k, value in group.items() if isinstance(value, Tensor)}
-        plain = {k: value for k, value in group.items() if not isinstance(value, Tensor)}
-        groups.append({k: list(value) if isinstance(value, tuple) else value for k, value in plain.items()})
-    return tensors, {"groups": groups, "tensors": list(tensors)}
-
-
-def restore_optimizer(optimizer: torch.optim.AdamW, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> None:
-    """Give the optimizer the state and the settings that `optimizer_state` returned; `tensors` may hold others too.
-
-    Raises CorruptArtifactError, before anything is changed, when they are not those of an optimizer over as many
-    groups of as many parameters of the same shapes.
-    """
-    mine = {name: tensors[name].clone() for name in settings["tensors"] if name in tensors}
-    groups = [dict(group) for group in settings["groups"]]
-    current = optimizer.state_dict()["param_groups"]
-    if len(mine) != len(settings["tensors"]) or [g["params"] for g in groups] != [g["params"] for g in current]:
-        _refuse_optimizer(found=f"{len(mine)} tensors, {len(groups)} groups", expected=f"{len(current)} groups")
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    state: dict[int, dict[str, Tensor]] = {}
-    for full_name, tensor in mine.items():
-        _, place, name = full_name.split(".", maxsplit=2)
-        if place.startswith("group"):
-            groups[int(place.removeprefix("group"))][name] = tensor
-            continue
-        if name != "step" and tensor.shape != parameters[int(place)].shape:
-            shape = tuple(parameters[int(place)].shape)
-            _refuse_optimizer(found=f"{full_name} of shape {tuple(tensor.shape)}", expected=f"shape {shape}")
-        state.setdefault(int(place), {})[name] = tensor
-    for group, now in zip(groups, current, strict=True):
-        group |= {name: tuple(group[name]) for name, value in now.items() if isinstance(value, tuple)}
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-def _refuse_optimizer(*, found: str, expected: str) -> None:
-    raise CorruptArtifactError(
-        what="the stored optimizer state does not fit the model", where="snapshot", found=found, expected=expected
-    )
 
 
 def _number(folder: Path) -> int:

@@ -59,7 +59,7 @@ class StateStore:
         self._known: set[str] = set()
         self._verified: set[str] = set()
         _limit()  # a bad one is said before any work
-        self._refresh()
+        self.refresh()
 
     def get(self, text: Text) -> Tensor | None:
         """Return the states of `text`, or None when there are none that can be trusted."""
@@ -111,7 +111,7 @@ class StateStore:
             self._records[name] = _Record(segment, start, tokens, crc)
         _trim(self._folder.parent, _limit())
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
         """Read the indexes that appeared since the last look."""
         if self._folder is None or not self._folder.is_dir():
             return

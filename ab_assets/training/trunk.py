@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ab_assets.models.encoders import Encoder
     from ab_assets.models.tokenization import Text, TokenizedText
+    from ab_assets.training.updates import Updater
 
 # Padded tokens per forward pass: on a CPU about what stays in cache, on a GPU enough to fill it.
 _TOKEN_BUDGET = {"cpu": 2048, "cuda": 65536}
@@ -140,6 +141,37 @@ class FrozenTrunk:
             self.passes += len(batch)
             self._progress("frozen layers", done, len(missing))
         self._store.put(fresh)
+
+    def ensure_in_ranks(self, texts: Sequence[Text], updater: Updater) -> None:
+        """As `ensure`, where all ranks come with the same texts and keep states in the same folder: each runs a share.
+
+        The frozen layers run under the updater, as `SplitModel` does it, and all ranks run as many passes.
+        """
+        if self.split == 0:
+            return
+        known = updater.summed(*(self._store.get(text) is not None for text in texts))
+        missing = [text for text, ranks in zip(texts, known, strict=True) if ranks < updater.world]
+        batches = list(self._same_length_batches(missing, token_budget(self.encoder)))
+        fresh: dict[Text, Tensor] = {}
+        for start in range(0, len(batches), updater.world):
+            turn = batches[start : start + updater.world]
+            batch = turn[min(updater.rank, len(turn) - 1)]
+            ids, mask = self._padded(batch, rounded=True)
+            with torch.no_grad(), self.encoder.autocast():
+                hidden = updater.forward(hidden=self.encoder.embed(ids, mask), mask=mask)
+            self._progress("frozen layers", min(start + updater.world, len(batches)), len(batches))
+            if updater.rank >= len(turn):
+                continue  # only ran along: ranks may share the weights
+            hidden = hidden.to("cpu", self._kept_dtype())
+            for text, states in zip(batch, hidden, strict=True):
+                fresh[text] = states[: len(self.tokenized(text).ids)].clone()
+            self.passes += len(batch)
+            if sum(states.nbytes for states in fresh.values()) > _KEPT_BYTES:
+                self._store.put(fresh)
+                fresh = {}
+        self._store.put(fresh)
+        updater.summed(0)  # all have kept theirs
+        self._store.refresh()
 
     def batch(self, texts: Sequence[Text], *, embedded: bool = True) -> TextStates:
         """Return the kept states of `texts`, padded to the longest of them; runs what is missing.
@@ -282,4 +314,9 @@ def within_memory(
 
 def token_budget(encoder: Encoder) -> int:
     """Return how many tokens, padding included, one forward pass takes on the encoder's device."""
-    return _TOKEN_BUDGET.get(encoder.device.type, _TOKEN_BUDGET["cpu"])
+    return usual_budget(encoder.device.type)
+
+
+def usual_budget(kind: str) -> int:
+    """Return how many tokens, padding included, one forward pass takes on a "cpu" or "cuda" device."""
+    return _TOKEN_BUDGET.get(kind, _TOKEN_BUDGET["cpu"])

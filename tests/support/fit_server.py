@@ -21,8 +21,8 @@ COUNTED = (
     "ModelSession.fit",
     "Encoder.run_layers",
     "StateStore.put",
-    "_Run._update",
-    "Updates.step",
+    "Run._update",
+    "SingleUpdater.step",
     "validation_loss",
     "Snapshots.save",
 )

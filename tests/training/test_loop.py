@@ -10,7 +10,7 @@ from ab_assets.training.batches import training_batches
 from ab_assets.training.data import FitData
 from ab_assets.training.heads import TunedModel
 from ab_assets.training.recipe import Recipe
-from ab_assets.training.updates import Updates, optimizer_for, rate
+from ab_assets.training.updates import SingleUpdater, UpdateRule, adamw, rate
 
 FAST = {"trainable_layers": 2, "learning_rate": 1e-2, "epochs": 3}
 
@@ -100,7 +100,7 @@ def test_the_rate_rises_then_falls_to_zero():
 def test_biases_and_norms_are_not_decayed(specificity):
     recipe = Recipe(**FAST)
     model, _ = started(specificity, recipe)
-    groups = optimizer_for(model.trainable_weights(), recipe).param_groups
+    groups = adamw(model.trainable_weights(), UpdateRule.of(recipe, updates=1)).param_groups
     assert [(g["lr"], g["weight_decay"]) for g in groups] == [(0.01, 0.01), (0.01, 0.0)]
     assert all((weight.ndim > 1) == (g["weight_decay"] > 0) for g in groups for weight in g["params"])
     assert sum(len(g["params"]) for g in groups) == len(model.trainable_weights())
@@ -182,7 +182,7 @@ def test_out_of_memory_leads_to_the_updates_of_a_smaller_budget(data, options, m
 
 def test_memory_that_does_not_suffice_for_one_example_is_an_error(data, monkeypatch):
     steps = []
-    monkeypatch.setattr(Updates, "step", lambda *_: steps.append(1))
+    monkeypatch.setattr(SingleUpdater, "step", lambda *_: steps.append(1))
     Memory(monkeypatch, 9)
     with pytest.raises(torch.OutOfMemoryError):
         run(data)
@@ -220,7 +220,7 @@ def test_a_loss_that_is_no_number_names_the_micro_batch_and_nothing_is_learnt_fr
     monkeypatch.setattr(trunk, "_TOKEN_BUDGET", {"cpu": budget})
     model, frozen = started(specificity, recipe)
     ids = torch.tensor(frozen.tokenized(chosen.texts[0]).ids)
-    forward, step = TunedModel.forward, Updates.step
+    forward, step = TunedModel.forward, SingleUpdater.step
     seen, steps, before = [], [], []
 
     def poisoned(model, texts):
@@ -229,13 +229,14 @@ def test_a_loss_that_is_no_number_names_the_micro_batch_and_nothing_is_learnt_fr
         seen.append(len(rows))
         return forward(model, texts) * (float("nan") if hit else 1)
 
-    def noted(updates, number):
-        step(updates, number)
-        steps.append(number)
-        before[:] = [weight.detach().clone() for weight in updates.weights.values()]
+    def noted(updater):
+        norm = step(updater)
+        steps.append(len(steps))
+        before[:] = updater.weights().values()
+        return norm
 
     monkeypatch.setattr(TunedModel, "forward", poisoned)
-    monkeypatch.setattr(Updates, "step", noted)
+    monkeypatch.setattr(SingleUpdater, "step", noted)
     with pytest.raises(FitFailedError, match="the loss is not a finite number") as caught:
         loop.fine_tune(model, specificity, frozen, recipe, seed=1, progress=silent)
     lengths = [sum(len(chain) for text in example.texts for chain in text) for example in specificity.train]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import json
 import os
 import random
 import resource
@@ -19,9 +17,8 @@ import pytest
 import torch
 from damage import KINDS, damage
 
-from ab_assets.errors import CorruptArtifactError
 from ab_assets.training import snapshots as module
-from ab_assets.training.snapshots import Snapshots, optimizer_state, restore_optimizer
+from ab_assets.training.snapshots import Snapshots
 
 ROOT = Path(__file__).parents[2]
 SUPPORT = (ROOT / "tests/support").as_posix()
@@ -474,103 +471,3 @@ def test_a_kill_before_each_file_operation_of_a_save_leaves_a_complete_newest(tm
     assert ends[0] == 2
     assert ends[-1] == 3
     assert 15 < len(ends) < 199
-
-
-def small_fit(**options):
-    torch.manual_seed(1)
-    model = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.LayerNorm(4), torch.nn.Linear(4, 1))
-    decayed = [weight for weight in model.parameters() if weight.ndim > 1]
-    others = [weight for weight in model.parameters() if weight.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
-    return model, torch.optim.AdamW(groups, lr=1 / 3, betas=(0.7, 0.95), **options)
-
-
-def in_words(optimizer):
-    """Return the optimizer's state as text in which a tuple is no list, and 1 is not True."""
-    stored = optimizer.state_dict()
-    return repr(stored["state"]), [repr(sorted(group.items())) for group in stored["param_groups"]]
-
-
-def train(model, optimizer, steps):
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (step + 3))
-    for step in steps:
-        optimizer.zero_grad()
-        torch.autograd.backward(model(torch.full((2, 5), 0.1 * step)).square().mean())
-        optimizer.step()
-        schedule.step()
-
-
-@pytest.mark.parametrize("options", [{}, {"amsgrad": True}, {"lr_tensor": True}, {"fused": True}], ids=str)
-def test_an_optimizer_goes_on_from_a_snapshot_as_if_it_had_not_stopped(tmp_path, options):
-    options = dict(options)
-    as_tensor = options.pop("lr_tensor", False)
-    model, optimizer = small_fit(**options)
-    if as_tensor:
-        for group in optimizer.param_groups:
-            group["lr"] = torch.tensor(0.1)
-    for step in range(3):
-        optimizer.zero_grad()
-        torch.autograd.backward(model(torch.full((2, 5), 0.1 * step)).square().mean())
-        optimizer.step()
-        optimizer.param_groups[0]["lr"] *= 0.9
-    weights = {name: weight.detach().clone() for name, weight in model.named_parameters()}
-    tensors, settings = optimizer_state(optimizer)
-    assert "optimizer.0.exp_avg" in tensors
-    assert "optimizer.0.step" in tensors
-    Snapshots(tmp_path, key="k").save(3, {**tensors, **weights}, {"optimizer": settings})
-    before = in_words(optimizer)
-
-    found = Snapshots(tmp_path, key="k").newest()
-    ends = []
-    for fresh in (True, True, False):
-        again, resumed = small_fit(**options) if fresh else (model, optimizer)
-        if fresh:
-            with torch.no_grad():
-                for name, weight in again.named_parameters():
-                    weight.copy_(found.tensors[name])
-            restore_optimizer(resumed, found.tensors, found.state["optimizer"])
-            assert in_words(resumed) == before
-            assert same(optimizer_state(resumed)[0], tensors)
-        train(again, resumed, range(3, 6))
-        ends.append({name: weight.detach().clone() for name, weight in again.named_parameters()})
-    assert same(ends[0], ends[2])
-    assert same(ends[1], ends[2])  # what was restored once is not changed by the fit that used it
-
-
-def test_an_optimizer_that_has_not_stepped_is_restored_too():
-    _, optimizer = small_fit()
-    tensors, settings = optimizer_state(optimizer)
-    assert tensors == {}
-    _, other = small_fit()
-    other.param_groups[0]["lr"] = 9.0
-    restore_optimizer(other, tensors, json.loads(json.dumps(settings)))
-    assert other.state_dict() == optimizer.state_dict()
-
-
-@pytest.mark.parametrize("wrong", ["a tensor less", "another shape", "groups", "parameters"])
-def test_the_state_of_another_optimizer_is_refused_and_nothing_changes(wrong):
-    model, optimizer = small_fit()
-    train(model, optimizer, range(2))
-    tensors, settings = optimizer_state(optimizer)
-    tensors = {name: tensor.clone() for name, tensor in tensors.items()}
-    settings = copy.deepcopy(settings)
-    if wrong == "a tensor less":
-        del tensors["optimizer.0.exp_avg"]
-    elif wrong == "another shape":
-        tensors["optimizer.0.exp_avg"] = torch.zeros(3)
-    elif wrong == "groups":
-        settings["groups"].pop()
-    else:
-        settings["groups"][1]["params"].pop()
-    before = repr(optimizer.state_dict())
-    with pytest.raises(CorruptArtifactError, match="does not fit"):
-        restore_optimizer(optimizer, tensors, settings)
-    assert repr(optimizer.state_dict()) == before
-
-
-def test_an_optimizer_with_a_state_that_is_no_tensor_is_refused():
-    model, optimizer = small_fit()
-    train(model, optimizer, range(1))
-    optimizer.state[next(model.parameters())]["step"] = 3
-    with pytest.raises(TypeError, match="step of parameter 0 is no tensor but int"):
-        optimizer_state(optimizer)
