@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ab_assets.training.updates import UpdaterOf
 
 SECONDS_BETWEEN_SNAPSHOTS = 120.0
-"""How much work an unfinished fit loses at most when it is killed; each epoch's end is kept besides."""
+"""How much work an unfinished fit loses when it is killed, and the validation that was under way."""
 
 _SHOWN_ROWS = 5
 
@@ -117,18 +117,20 @@ class Run:
         self.epochs: list[Epoch] = []
         self.best: dict[str, Tensor] = {}
         self.best_epoch = 0
+        self.saved = time.monotonic()
 
     def finish(self) -> History:
         """Run to the end, or to where SIGTERM asks to stop."""
         with torch.random.fork_rng(devices=_cuda_devices(self.trunk)), Interruption() as interruption:
             torch.manual_seed(rank_seed(self.seed, self.updater.rank))
             self._resume()
-            saved = time.monotonic()
+            self.saved = time.monotonic()
             while not self._done():
-                self._epoch_from(self.step - len(self.epochs) * self.steps_per_epoch, interruption, saved)
+                self._epoch_from(self.step - len(self.epochs) * self.steps_per_epoch, interruption)
                 self._keep_epoch()
-                self._save()
-                saved = time.monotonic()
+                (late,) = self.updater.summed(self._late())
+                if late:
+                    self._save()
         self.updater.load(self.best)
         stopped = "early" if len(self.epochs) < self.recipe.epochs else "epochs"
         return History(tuple(self.epochs), self.best_epoch, stopped)
@@ -137,15 +139,18 @@ class Run:
         passed = len(self.epochs)
         return passed == self.recipe.epochs or (passed > 0 and passed - 1 - self.best_epoch >= self.recipe.patience)
 
-    def _epoch_from(self, start: int, interruption: Interruption, saved: float) -> None:
+    def _late(self) -> bool:
+        return time.monotonic() - self.saved > SECONDS_BETWEEN_SNAPSHOTS
+
+    def _epoch_from(self, start: int, interruption: Interruption) -> None:
         epoch = len(self.epochs)
         batches = training_batches(self.lengths, self.recipe.batch_size, seed=self.seed, epoch=epoch)
         self.updater.train(mode=True)
         for number in range(start, len(batches)):
             self._update([self.data.train[i] for i in batches[number]])
             self.progress(f"epoch {epoch + 1} of {self.recipe.epochs}", number + 1, len(batches))
-            late = time.monotonic() - saved > SECONDS_BETWEEN_SNAPSHOTS
-            stop, save = self.updater.summed(interruption.requested, late)  # ranks hear and look at different moments
+            # ranks hear and look at different moments
+            stop, late = self.updater.summed(interruption.requested, self._late())
             if stop:
                 self._save()
                 kept = f"all is kept up to step {self.step}" if self.snapshots else "nothing is kept"
@@ -154,9 +159,8 @@ class Run:
                     what=f"the fit was asked to stop after step {self.step}",
                     hint="Run it again: it goes on from there." if self.snapshots else "",
                 )
-            if number + 1 < len(batches) and save:
+            if number + 1 < len(batches) and late:
                 self._save()
-                saved = time.monotonic()
 
     def _update(self, examples: list[Example]) -> None:
         """Change the weights once; where memory does not suffice, in as many smaller parts as it takes."""
@@ -184,7 +188,7 @@ class Run:
 
     def _gradients(self, examples: list[Example]) -> tuple[float, int]:
         """Add up the gradients of the mean loss over all labels; return the loss and the number of labels."""
-        labels = sum(self._seen_labels(example) for example in examples)
+        labels = max(1, sum(self._seen_labels(example) for example in examples))  # none where all are truncated
         total = 0.0
         mine = self._mine(examples)
         for number, portion in enumerate(mine, start=1):
@@ -248,6 +252,7 @@ class Run:
             "budget": self.budget,
         }
         self.snapshots.save(self.step, tensors, state)
+        self.saved = time.monotonic()
 
     def _resume(self) -> None:
         snapshot = self._newest_of_all()
@@ -298,7 +303,7 @@ def validation_loss(
     with torch.inference_mode():
         for chosen, (loss, size) in _evaluated(examples, trunk, run, progress):
             _require_finite(loss.item(), chosen, step=None)
-            losses.add(loss.item() / size, size)
+            losses.add(loss.item() / max(1, size), size)
     return losses.value
 
 

@@ -29,10 +29,6 @@ def test_query_key_and_value_of_the_last_layers_are_adapted_and_nothing_else_lea
     assert len(learnt) == 2 * 3 * 2
 
 
-def test_without_layers_nothing_is_adapted():
-    assert adapted("bert", trainable_layers=0) == {}
-
-
 @pytest.mark.parametrize(
     ("family", "targets"), [("esm", ["key", "query", "value"]), ("esmc", ["k_proj", "q_proj", "v_proj"])]
 )

@@ -67,7 +67,6 @@ EVERY_FAMILY = [
 ]
 BESIDES = [
     Case("bert", recipe={"pooling": "cls"}),
-    Case("bert", recipe={"method": "lora", "trainable_layers": 0}),
     Case("bert", recipe={"method": "lora", "trainable_layers": 1, "frozen_dropout": True}),
     Case("bert", chains=("vl",), recipe={"pairing": "joined"}),
     Case("roformer", order="LH", recipe={"pairing": "joined"}),

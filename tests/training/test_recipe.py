@@ -25,6 +25,23 @@ def test_a_preset_lies_under_what_else_a_benchmark_says_and_above_the_models_own
     assert Recipe.for_model(twin_spec("bert"), "antigen-specificity", preset="abflow").head == "dense"
 
 
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_preset_gives_way_to_another_method_and_so_does_the_models_own_number_of_layers(method):
+    own = twin_spec("bert", trainable_layers=2)
+    assert Recipe.for_model(own, "paratope", {"method": method}, preset="abflow").trainable_layers is None
+    assert Recipe.for_model(own, "paratope", {"method": method}).trainable_layers is None
+    assert Recipe.for_model(own, "paratope").trainable_layers == 2
+
+
+def test_settings_without_effect_make_no_other_recipe():
+    def recipe(task, **said):
+        return Recipe.for_model(twin_spec("bert"), task, said)
+
+    assert recipe("paratope", pooling="cls", lora_rank=4) == recipe("paratope")
+    assert recipe("antigen-specificity", pooling="cls") != recipe("antigen-specificity")
+    assert recipe("paratope", method="lora", lora_rank=4) != recipe("paratope", method="lora")
+
+
 def test_chains_are_paired_as_the_model_was_trained_unless_a_benchmark_says_otherwise():
     paired = twin_spec("bert").model_copy(update={"pairing": Pairing(context="joined")})
     assert Recipe.for_model(paired, "paratope").joined
@@ -45,5 +62,7 @@ def test_an_unknown_or_impossible_override_is_refused():
         Recipe.from_parts(twin_spec("bert").recipe, {"epohcs": 2})
     with pytest.raises(BadInputError, match=r"training\.method: .*leave one out"):
         Recipe.from_parts(twin_spec("bert").recipe, {"method": "full", "trainable_layers": 2})
+    with pytest.raises(BadInputError, match=r"training\.method: .*needs layers to adapt"):
+        Recipe.from_parts(twin_spec("bert").recipe, {"method": "lora", "trainable_layers": 0})
     with pytest.raises(BadInputError, match=r"training\.epochs.*greater than or equal to 1"):
         Recipe.from_parts(twin_spec("bert").recipe, {"epochs": 0})
