@@ -30,20 +30,18 @@ def adapt(stack: LayerStack, recipe: Recipe) -> None:
 
     stack.requires_grad_(requires_grad=False)
     count = stack.stop - stack.start
-    layers = list(range(count - recipe.learning_layers(stack.stop), count))
-    if layers:
-        config = LoraConfig(
-            r=recipe.lora_rank,
-            lora_alpha=recipe.lora_alpha,  # peft divides it by r, whole or not
-            lora_dropout=recipe.lora_dropout,
-            target_modules=list(TARGETS),
-            layers_to_transform=layers,
-            layers_pattern="_layers",  # what the stack calls them
-        )
-        inject_adapter_in_model(config, stack)
-        for weight in stack.parameters():
-            if weight.requires_grad:
-                weight.data = weight.data.float()  # peft takes the type of what is adapted
+    config = LoraConfig(
+        r=recipe.lora_rank,
+        lora_alpha=recipe.lora_alpha,  # peft divides it by r, whole or not
+        lora_dropout=recipe.lora_dropout,
+        target_modules=list(TARGETS),
+        layers_to_transform=list(range(count - recipe.learning_layers(stack.stop), count)),
+        layers_pattern="_layers",  # what the stack calls them
+    )
+    inject_adapter_in_model(config, stack)
+    for weight in stack.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()  # peft takes the type of what is adapted
 
 
 def adapter_weights(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
