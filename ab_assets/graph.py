@@ -239,7 +239,7 @@ NODES: Mapping[str, Node] = {
             name="predictions",
             job="evaluate",
             group="models",
-            description="Validation and test scores: fine-tuned, frozen probes (linear, SVM), and all on shuffled"
+            description="Validation and test scores: fine-tuned, frozen probes (linear, SVM); all of them on shuffled"
             " labels.",
             inputs=(
                 "curated_dataset",

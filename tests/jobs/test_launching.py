@@ -21,7 +21,7 @@ def test_the_caller_hears_how_far_long_work_is(made):
             progress=lambda *said: heard.append(said),
         )
     assert any(done == total for _, done, total in heard)
-    assert {message.split(",")[0].split(" ")[0] for message, _, _ in heard} >= {"loading", "frozen"}
+    assert {message.split(",")[0].split(" ")[0] for message, _, _ in heard} >= {"loading", "epoch"}
 
 
 def test_a_model_that_is_not_listed_is_not_compared(made):
