@@ -58,7 +58,7 @@ def test_random_weights_are_worth_less_to_a_probe(demo, benchmark, tmp_path):
         data = FitData.build(
             products.rows, roles, fit=0, task=products.benchmark.task, chain_names=products.benchmark.chain_names
         )
-        products.session.fit_probe(data, products.recipe, 1, tmp_path)
+        products.session.fit_probe(data, 1, tmp_path)
         scored = products.session.predict_probe(tmp_path, test)
         probes[model] = average_precision_score(scored["label"], scored["score"])
     assert probes["antiberty"] - probes["antiberty-random"] >= 0.03
