@@ -188,6 +188,7 @@ class ModelProducts:
 
         ref = Ref("fit", self.benchmark.name, self.spec.name)
         published = publish_once(self.store, ref, asked, build, force=force, show=False).artifact
+        snapshots.clear()
         shutil.rmtree(snapshots.folder, ignore_errors=True)
         _sweep(unfinished)
         return published
