@@ -82,8 +82,6 @@ def one_card(shape: str, device: str, *, rows: int, batch: int) -> dict[str, Any
     data = fit_data(rows, 8, ("vh",))
     split = encoder.layer_count - 3
     stack = encoder.trainable_copy(split)
-    for weight in stack.parameters():
-        weight.data = weight.data.float()
     model = TunedModel(stack, width=encoder.width, pooled=1, task=data.task, recipe=recipe).to(device)
     started = time.perf_counter()
     history = fine_tune(model, data, FrozenTrunk(encoder, split), recipe, seed=1, progress=silent)

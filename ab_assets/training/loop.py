@@ -5,37 +5,41 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from ab_assets.errors import FitFailedError, InterruptedFitError
-from ab_assets.progress import Progress, silent
-from ab_assets.training.batches import inference_batches, training_batches
+from ab_assets.errors import InterruptedFitError
+from ab_assets.training.batches import training_batches
 from ab_assets.training.data import UNKNOWN_LABEL, count_labels, residue_count
 from ab_assets.training.interruption import Interruption
+from ab_assets.training.passes import (
+    LabelMean,
+    class_weights,
+    require_finite,
+    seen_labels,
+    summed_loss,
+    validation_loss,
+)
 from ab_assets.training.portions import portions
-from ab_assets.training.trunk import token_budget, within_memory
+from ab_assets.training.trunk import token_budget
 from ab_assets.training.updates import UpdateRule, rank_seed, single_updater
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from ab_assets.progress import Progress
     from ab_assets.training.data import Example, FitData
     from ab_assets.training.heads import TunedModel
     from ab_assets.training.portions import Portion
     from ab_assets.training.recipe import Recipe
     from ab_assets.training.snapshots import Snapshot, Snapshots
-    from ab_assets.training.trunk import FrozenTrunk, TextStates
+    from ab_assets.training.trunk import FrozenTrunk
     from ab_assets.training.updates import UpdaterOf
 
 SECONDS_BETWEEN_SNAPSHOTS = 120.0
 """How much work an unfinished fit loses when it is killed, and the validation that was under way."""
-
-_SHOWN_ROWS = 5
-
-_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,7 @@ class Run:
         self.updater = updater_of(model if module is None else module, model.trainable_weights(), rule)
         self.budget = token_budget(trunk.encoder) if budget is None else budget
         self.step = 0
-        self.losses = _Mean()
+        self.losses = LabelMean()
         self.epochs: list[Epoch] = []
         self.best: dict[str, Tensor] = {}
         self.best_epoch = 0
@@ -182,7 +186,7 @@ class Run:
             torch.cuda.empty_cache()
             self.progress(f"out of memory: {self.budget} tokens at a time from now on, updates stay the same", 1, 1)
         norm = self.updater.step()
-        _require_finite(norm.item(), examples, step=self.step + 1, what="the norm of the gradient")
+        require_finite(norm.item(), examples, step=self.step + 1, what="the norm of the gradient")
         self.step += 1
         self.losses.add(*total)
 
@@ -196,11 +200,11 @@ class Run:
             loss = summed_loss(self.model, part, self.trunk, self.class_weights, self.updater.forward)[0] / labels
             loss = loss if portion.counts else loss * 0
             if self.updater.world == 1:  # ranks look at what they have together, so that all stop or none
-                _require_finite(loss.item(), part, step=self.step + 1)
+                require_finite(loss.item(), part, step=self.step + 1)
             self.updater.backward(loss, last=number == len(mine))
             total += loss.item()
         (total,) = self.updater.summed(total)
-        _require_finite(total, examples, step=self.step + 1)
+        require_finite(total, examples, step=self.step + 1)
         return total, labels
 
     def _mine(self, examples: Sequence[Example]) -> list[Portion]:
@@ -209,13 +213,13 @@ class Run:
 
     def _seen_labels(self, example: Example) -> int:
         assert example.labels is not None  # noqa: S101 - FitData has labelled examples only
-        return int((_seen(example, self.model, self.trunk) != UNKNOWN_LABEL).sum())
+        return int((seen_labels(example, self.model, self.trunk) != UNKNOWN_LABEL).sum())
 
     def _keep_epoch(self) -> None:
         """Validate, remember the weights if they are the best so far, and begin a new epoch."""
         validation = self._validation_loss()
         self.epochs.append(Epoch(len(self.epochs), self.losses.value, validation))
-        self.losses = _Mean()
+        self.losses = LabelMean()
         if len(self.epochs) == 1 or validation < self.epochs[self.best_epoch].validation_loss:
             self.best_epoch = len(self.epochs) - 1
             self.best = self.updater.weights()
@@ -233,7 +237,7 @@ class Run:
                 if portion.counts:
                     mine = [mine[0] + loss.item(), mine[1] + size]
         total, labels = self.updater.summed(*mine)
-        _require_finite(total, examples, step=None)
+        require_finite(total, examples, step=None)
         return total / labels
 
     def _save(self) -> None:
@@ -269,7 +273,7 @@ class Run:
             self.budget = state["budget"]
         self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
         self.best_epoch = state["best_epoch"]
-        self.losses = _Mean(*state["losses"])
+        self.losses = LabelMean(*state["losses"])
         self.progress(f"resumed after step {self.step}", 1, 1)
 
     def _newest_of_all(self) -> Snapshot | None:
@@ -286,117 +290,6 @@ class Run:
         return mine if found == world else None
 
 
-def validation_loss(
-    model: TunedModel,
-    examples: Sequence[Example],
-    trunk: FrozenTrunk,
-    weights: tuple[float, float],
-    progress: Progress = silent,
-) -> float:
-    """Return the mean loss per label over `examples`, without dropout."""
-
-    def run(chosen: list[Example]) -> tuple[Tensor, int]:
-        return summed_loss(model, chosen, trunk, weights)
-
-    losses = _Mean()
-    model.eval()
-    with torch.inference_mode():
-        for chosen, (loss, size) in _evaluated(examples, trunk, run, progress):
-            _require_finite(loss.item(), chosen, step=None)
-            losses.add(loss.item() / max(1, size), size)
-    return losses.value
-
-
-def predict_logits(
-    model: TunedModel, examples: Sequence[Example], trunk: FrozenTrunk, progress: Progress = silent
-) -> Iterator[tuple[Example, tuple[Tensor, ...]]]:
-    """Yield each example with its logits on the CPU: ((1,),) per antibody, (seen residue,) per scored chain.
-
-    The order is free.
-    """
-
-    def run(chosen: list[Example]) -> tuple[Tensor, Tensor]:
-        texts = text_states(model, chosen, trunk)
-        with torch.inference_mode(), trunk.encoder.autocast():
-            return texts[0].seen, model(texts).cpu()
-
-    model.eval()
-    for chosen, (seen, logits) in _evaluated(examples, trunk, run, progress):
-        if not model.per_residue:
-            yield from ((example, (one,)) for example, one in zip(chosen, torch.split(logits, 1), strict=True))
-            continue
-        parts = iter(torch.split(logits, seen.flatten().tolist()))
-        for example in chosen:
-            of_example = [next(parts) for _ in range(seen.shape[1])]
-            yield example, tuple(of_example[: len(example.scored)])
-
-
-def example_batches(
-    examples: Sequence[Example], trunk: FrozenTrunk, budget: int | None = None
-) -> Iterator[list[Example]]:
-    """Yield the examples from short to long in batches of `budget` tokens, by default what suits the device."""
-    lengths = [trunk.length(example.texts) for example in examples]
-    budget = token_budget(trunk.encoder) if budget is None else budget
-    yield from ([examples[i] for i in batch] for batch in inference_batches(lengths, budget))
-
-
-def _evaluated(
-    examples: Sequence[Example], trunk: FrozenTrunk, run: Callable[[list[Example]], _Made], progress: Progress
-) -> Iterator[tuple[list[Example], _Made]]:
-    def batches(left: Sequence[Example], budget: int) -> Iterator[list[Example]]:
-        return example_batches(left, trunk, budget)
-
-    return within_memory(examples, batches, run, trunk.encoder, progress)
-
-
-def text_states(model: TunedModel, examples: Sequence[Example], trunk: FrozenTrunk) -> list[TextStates]:
-    """Return the states that `model` starts from: one batch for each text that the examples have."""
-    texts = zip(*(example.texts for example in examples), strict=True)
-    return [trunk.batch(text, embedded=not model.embeds) for text in texts]
-
-
-def summed_loss(
-    model: TunedModel,
-    examples: Sequence[Example],
-    trunk: FrozenTrunk,
-    weights: tuple[float, float],
-    forward: Callable[[list[TextStates]], Tensor] | None = None,
-) -> tuple[Tensor, int]:
-    """Return the weighted binary cross-entropy summed over all known labels, and how many these are.
-
-    `forward`: who runs the model, where it is not called directly.
-    """
-    texts = text_states(model, examples, trunk)
-    label = torch.cat([_seen(example, model, trunk) for example in examples]).to(trunk.encoder.device)
-    with trunk.encoder.autocast():
-        logits = (forward or model)(texts)
-    known = label != UNKNOWN_LABEL
-    weight = torch.where(label == 1, weights[1], weights[0]) * known
-    target = (label == 1).float()
-    loss = nn.functional.binary_cross_entropy_with_logits(logits, target, weight=weight, reduction="sum")
-    return loss, int(known.sum())
-
-
-def class_weights(data: FitData, recipe: Recipe) -> tuple[float, float]:
-    """Return what a negative and a positive label weigh in the loss."""
-    if recipe.class_weight == "none":
-        return 1.0, 1.0
-    positives, total = count_labels(data.train)
-    return total / (2 * (total - positives)), total / (2 * positives)
-
-
-def _seen(example: Example, model: TunedModel, trunk: FrozenTrunk) -> Tensor:
-    """Return the labels of what the model sees of an example: without those of truncated residues."""
-    assert example.labels is not None  # noqa: S101 - asked of labelled examples only
-    labels = torch.from_numpy(example.labels)
-    if not model.per_residue:
-        return labels
-    (text,) = example.texts
-    chains = trunk.tokenized(text).chains
-    parts = torch.split(labels, [chain.seen + chain.truncated for chain in chains])
-    return torch.cat([part[: chain.seen] for part, chain in zip(parts, chains, strict=True)])
-
-
 def _start_at_prevalence(model: TunedModel, data: FitData, weights: tuple[float, float]) -> None:
     """Give the head the bias that says the share of positive labels (Lin et al. 2017, section 4.1).
 
@@ -408,19 +301,6 @@ def _start_at_prevalence(model: TunedModel, data: FitData, weights: tuple[float,
     nn.init.constant_(model.head.out.bias, math.log(odds))
 
 
-def _require_finite(value: float, examples: Sequence[Example], *, step: int | None, what: str = "the loss") -> None:
-    if math.isfinite(value):
-        return
-    rows = [example.row_id for example in examples]
-    shown = ", ".join(rows[:_SHOWN_ROWS]) + (f" and {len(rows) - _SHOWN_ROWS} more" if len(rows) > _SHOWN_ROWS else "")
-    raise FitFailedError(
-        what=f"{what} is not a finite number",
-        where=f"step {step}" if step is not None else "validation",
-        found=f"{value} on rows {shown}",
-        hint="Lower training.learning_rate, or look at these rows.",
-    )
-
-
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
@@ -428,22 +308,3 @@ def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _cuda_devices(trunk: FrozenTrunk) -> list[torch.device]:
     device = trunk.encoder.device
     return [device] if device.type == "cuda" else []
-
-
-class _Mean:
-    """A mean over labels, gathered batch by batch."""
-
-    def __init__(self, total: float = 0.0, size: int = 0) -> None:
-        self._sum = total
-        self._size = size
-
-    def add(self, mean: float, size: int) -> None:
-        self._sum += mean * size
-        self._size += size
-
-    def state(self) -> list[float]:
-        return [self._sum, self._size]
-
-    @property
-    def value(self) -> float:
-        return self._sum / self._size

@@ -222,7 +222,7 @@ class ModelSession:
 
     def logits(self, model: TunedModel, examples: Sequence[Example]) -> Iterator[tuple[Example, tuple[Tensor, ...]]]:
         """Yield each example with what `model`, of this session's recipe, makes of it; see `predict_logits`."""
-        from ab_assets.training.loop import predict_logits  # noqa: PLC0415 - torch
+        from ab_assets.training.passes import predict_logits  # noqa: PLC0415 - torch
 
         trunk = self._trunk(self.recipe)
         trunk.ensure(unique_texts(examples))
@@ -233,7 +233,7 @@ class ModelSession:
 
         Raises MissingArtifactError or CorruptArtifactError when there is no fit of this model.
         """
-        from ab_assets.training.loop import predict_logits  # noqa: PLC0415 - torch
+        from ab_assets.training.passes import predict_logits  # noqa: PLC0415 - torch
 
         record = read_record(directory / FIT_RECORD, self.spec)
         recipe = Recipe(**record["recipe"])

@@ -5,9 +5,9 @@ from ab_assets.errors import FitFailedError
 from ab_assets.models.loading import load_encoder
 from ab_assets.models.twins import twin_spec
 from ab_assets.progress import silent
-from ab_assets.training import loop, trunk
+from ab_assets.training import loop, passes, trunk
 from ab_assets.training.batches import training_batches
-from ab_assets.training.data import FitData
+from ab_assets.training.data import FitData, count_labels
 from ab_assets.training.heads import TunedModel
 from ab_assets.training.recipe import Recipe
 from ab_assets.training.updates import SingleUpdater, UpdateRule, adamw, rate
@@ -44,7 +44,7 @@ def test_training_lowers_the_loss_and_keeps_the_best_epoch(data):
     history, model, frozen = run(data, epochs=4)
     assert history.epochs[-1].train_loss < history.epochs[0].train_loss
     assert history.best_validation_loss == min(e.validation_loss for e in history.epochs)
-    kept = loop.validation_loss(model, data.validation, frozen, loop.class_weights(data, Recipe(**FAST)))
+    kept = passes.validation_loss(model, data.validation, frozen, passes.class_weights(data, Recipe(**FAST)))
     assert kept == pytest.approx(history.best_validation_loss, abs=1e-6)
 
 
@@ -82,10 +82,10 @@ def test_a_loss_that_is_no_number_names_step_and_rows(specificity, weight):
 
 def test_balanced_classes_weigh_the_same_in_total(rows, roles):
     data = FitData.build(rows, roles, fit=0, task="paratope", chain_names=("vh", "vl"))
-    negative, positive = loop.class_weights(data, Recipe(class_weight="balanced"))
-    positives, total = loop.count_labels(data.train)
+    negative, positive = passes.class_weights(data, Recipe(class_weight="balanced"))
+    positives, total = count_labels(data.train)
     assert negative * (total - positives) == pytest.approx(positive * positives)
-    assert loop.class_weights(data, Recipe(class_weight="none")) == (1, 1)
+    assert passes.class_weights(data, Recipe(class_weight="none")) == (1, 1)
 
 
 def test_the_rate_rises_then_falls_to_zero():
@@ -115,10 +115,10 @@ def test_frozen_layers_run_once_however_many_epochs(specificity):
 def test_batch_size_and_order_do_not_change_a_logit(data, budget, monkeypatch):
     recipe = Recipe(**FAST)
     model, frozen = started(data, recipe)
-    usual = {(e.row_id, e.scored): one for e, (one,) in loop.predict_logits(model, data.validation, frozen)}
+    usual = {(e.row_id, e.scored): one for e, (one,) in passes.predict_logits(model, data.validation, frozen)}
     monkeypatch.setattr(trunk, "_TOKEN_BUDGET", {"cpu": budget})
     frozen = trunk.FrozenTrunk(frozen.encoder, frozen.split)
-    for example, (logits,) in loop.predict_logits(model, data.validation[::-1], frozen):
+    for example, (logits,) in passes.predict_logits(model, data.validation[::-1], frozen):
         torch.testing.assert_close(logits, usual[example.row_id, example.scored], atol=1e-5, rtol=0)
 
 
@@ -190,22 +190,22 @@ def test_memory_that_does_not_suffice_for_one_example_is_an_error(data, monkeypa
     recipe = Recipe(**FAST)
     model, frozen = started(data, recipe)
     with pytest.raises(torch.OutOfMemoryError):
-        loop.validation_loss(model, data.validation, frozen, (1, 1))
+        passes.validation_loss(model, data.validation, frozen, (1, 1))
     with pytest.raises(torch.OutOfMemoryError):
-        list(loop.predict_logits(model, data.validation, frozen))
+        list(passes.predict_logits(model, data.validation, frozen))
 
 
 def test_validation_and_prediction_go_on_in_smaller_batches_where_memory_does_not_suffice(data, monkeypatch):
     model, frozen = started(data, Recipe(**FAST))
-    loss = loop.validation_loss(model, data.validation, frozen, (1, 2))
-    logits = {(e.row_id, e.scored): one for e, (one,) in loop.predict_logits(model, data.validation, frozen)}
+    loss = passes.validation_loss(model, data.validation, frozen, (1, 2))
+    logits = {(e.row_id, e.scored): one for e, (one,) in passes.predict_logits(model, data.validation, frozen)}
     memory, said = Memory(monkeypatch, 50), []
 
     def progress(*what):
         said.append(what[0])
 
-    assert loop.validation_loss(model, data.validation, frozen, (1, 2), progress) == pytest.approx(loss, abs=1e-6)
-    found = [(e, one) for e, (one,) in loop.predict_logits(model, data.validation[::-1], frozen, progress)]
+    assert passes.validation_loss(model, data.validation, frozen, (1, 2), progress) == pytest.approx(loss, abs=1e-6)
+    found = [(e, one) for e, (one,) in passes.predict_logits(model, data.validation[::-1], frozen, progress)]
     assert len(found) == len(logits)
     for example, one in found:
         torch.testing.assert_close(one, logits[example.row_id, example.scored], atol=1e-5, rtol=0)
