@@ -11,6 +11,9 @@ import polars as pl
 import pytest
 from tests_support import PARATOPE, SPECIFICITY, write_csv, write_paratope, write_specificity
 
+from ab_assets.commands.intake import DEFINED
+from ab_assets.commands.rounds import DEMO_MODEL, DEMOS
+
 
 def run(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
@@ -248,3 +251,8 @@ def test_a_paratope_of_the_wrong_length_is_named(tmp_path):
     done = run("validate", str(folder), home=tmp_path / "home")
     assert done.returncode == 2
     assert "chains.csv:3" in done.stderr
+
+
+@pytest.mark.parametrize("name", DEMOS)
+def test_the_demos_name_the_model_beside_which_others_are_compared(name):
+    assert f'models = ["{DEMO_MODEL}"]' in (DEFINED / name / "benchmark.toml").read_text()

@@ -154,7 +154,7 @@ def test_weights_are_consolidated_under_the_names_of_one_process(case, ranked, a
     ours, theirs = read_weights(ranked / case / FIT_WEIGHTS), alone(CASES[case][0])[0].best
     assert {n: w.shape for n, w in ours.items()} == {n: w.shape for n, w in theirs.items()}
     for name, weight in theirs.items():
-        torch.testing.assert_close(ours[name], weight, atol=1e-3, rtol=0)
+        torch.testing.assert_close(ours[name], weight, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -166,7 +166,7 @@ def test_consolidated_weights_predict_the_same(case, ranked, job_of, rows, tmp_p
     record = json.loads((tmp_path / "fit.json").read_text())
     write_fit(tmp_path, fitted_in(ranked / case).weights, record, job.spec)
     ours = session.predict_fit(tmp_path, rows)["score"].to_torch().logit()
-    torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=0)
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("case", CASES)
