@@ -74,10 +74,10 @@ def frozen_pass(encoder: Encoder, *, rows: int, peak: float) -> dict[str, float]
 
 
 def one_card(shape: str, device: str, *, rows: int, batch: int) -> dict[str, Any]:
-    """Train the last three layers of `shape` over a frozen bf16 trunk on one device; return seconds and memory."""
+    """Train the last three layers of `shape` over a frozen trunk on one device; return seconds and memory."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    encoder = random_encoder(shape, device, torch.bfloat16)
+    encoder = random_encoder(shape, device, _narrow(device))
     recipe = abflow(epochs=1, batch_size=batch)
     data = fit_data(rows, 8, ("vh",))
     split = encoder.layer_count - 3
@@ -93,6 +93,11 @@ def one_card(shape: str, device: str, *, rows: int, batch: int) -> dict[str, Any
         "train loss": history.epochs[0].train_loss,
         "peak GiB": torch.cuda.max_memory_allocated() / (1 << 30) if device == "cuda" else None,
     }
+
+
+def _narrow(device: str) -> torch.dtype:
+    """Return the type of frozen weights, as a session loads them."""
+    return torch.bfloat16 if device == "cuda" else torch.float32
 
 
 def _settle(device: str) -> None:
@@ -126,8 +131,9 @@ def main() -> None:
             _show(f"{title}, one epoch", of["epoch"])
             of["embedding"] = embedding(work, chains, rows=given.rows, rounds=given.rounds, precisions=("bf16",))
             _show(f"{title}, embeddings", of["embedding"])
-    dtype = torch.bfloat16
-    results["frozen pass"] = frozen_pass(random_encoder(given.shape, given.device, dtype), rows=given.rows, peak=peak)
+    encoder = random_encoder(given.shape, given.device, _narrow(given.device))
+    results["frozen pass"] = frozen_pass(encoder, rows=given.rows, peak=peak)
+    del encoder
     print(f"frozen pass: {results['frozen pass']['share of peak']:.0%} of the peak")
     results["one card"] = one_card(given.large, given.device, rows=min(256, given.rows), batch=64)
     print(f"{given.large}, last three layers on one card: {results['one card']}")
