@@ -78,7 +78,8 @@ def training_figure(histories: Sequence[Mapping[str, object]], titles: Mapping[s
         for steps in _runs([step for step in histories if step["model"] == model]):
             _loss_lines(figure, steps, row=place // columns + 1, column=place % columns + 1, legend=legend)
     styled(figure, height=90 + 230 * rows, legend=True)
-    figure.update_xaxes(title_text="epoch", rangemode="tozero", tickformat="d")
+    epochs = max(int(str(step["epoch"])) for step in histories)
+    figure.update_xaxes(title_text="epoch", rangemode="tozero", tickformat="d", dtick=max(1, math.ceil(epochs / 10)))
     figure.update_yaxes(title_text="loss", col=1)
     return figure
 

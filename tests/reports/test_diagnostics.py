@@ -1,4 +1,5 @@
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,6 +48,12 @@ def test_models_fill_rows_of_panels(make_report):
     figure = diagnostics.training_figure([{**step, "model": f"m{i}"} for i in range(4)], {})
     assert len({trace.xaxis for trace in figure.data}) == 4
     assert diagnostics.training_figure([], {}) is None
+
+
+@pytest.mark.parametrize(("last", "step"), [(0, 1), (4, 1), (29, 3)])
+def test_every_tick_is_a_whole_epoch(make_report, last, step):
+    history = [{**make_report().histories[0], "epoch": epoch} for epoch in range(last + 1)]
+    assert diagnostics.training_figure(history, {}).layout.xaxis.dtick == step
 
 
 def test_attention_is_that_of_the_last_layer_in_imgt_order():
