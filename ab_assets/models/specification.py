@@ -157,11 +157,13 @@ class RecipeTable(Table):
 class Needs(Table):
     """What a run of the model asks of a machine. `precision` is that of a GPU; see a recipe's `cpu_precision`.
 
-    `memory_gib`: main memory. `gpu_memory_gib`: of one GPU, for the model's own recipe. `zero_stage`: how DeepSpeed
-    shares optimiser (1), gradients (2) and weights (3) between several GPUs; "auto" takes the cheapest that fits.
+    `memory_gib`: main memory. `gpu_memory_gib`: of one GPU, for the model's own recipe. `shm_gib`: of /dev/shm in a
+    pod. `zero_stage`: how DeepSpeed shares optimiser (1), gradients (2) and weights (3) between several GPUs; "auto"
+    takes the cheapest that fits.
     """
 
     gpus: Annotated[int, Field(ge=0, le=64)] = 1
+    cpus: Annotated[float, Field(gt=0, le=1024)] = 4
     memory_gib: Annotated[float, Field(gt=0)] = 8
     gpu_memory_gib: Annotated[float, Field(ge=0)] = 8
     shm_gib: Annotated[float, Field(ge=0)] = 1
