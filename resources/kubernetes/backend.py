@@ -149,10 +149,10 @@ def _launch(context: AssetExecutionContext, home: Home, work: Work, installation
             "volume": installation.home.model_dump(),
             "questions": questions,
             # to be made again is asked anew by every run, but only once by a run that starts again
-            "again": (context.run.root_run_id or context.run_id) if work.force else "",
+            "again": (context.run.root_run_id or context.run.run_id) if work.force else "",
         }
     )
-    return Launch(launch_name(work.benchmark, work.model, digest), work.benchmark, work.model, context.run_id)
+    return Launch(launch_name(work.benchmark, work.model, digest), work.benchmark, work.model, context.run.run_id)
 
 
 def _home_id(home: Home) -> str:

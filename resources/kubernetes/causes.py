@@ -141,13 +141,12 @@ def _age(pod: Thing) -> tuple[str, str]:
 
 def judge(seen: Seen, said: Said) -> Ending | State:
     """Return how the attempt ended, or what it is doing."""
-    if said.done:
-        return Ending(Cause.SUCCEEDED)
     pod = seen.pod
+    phase = pod.get("status", {}).get("phase", "Pending") if pod else ""
+    if said.done:
+        return State("finishing") if phase == "Running" else Ending(Cause.SUCCEEDED)
     if pod is None:
         return _without_pod(seen, said)
-    status = pod.get("status", {})
-    phase = status.get("phase", "Pending")
     if phase in ("Failed", "Succeeded"):
         return _ended(pod, seen, said)
     if pod["metadata"].get("deletionTimestamp"):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # An end that the next look may explain better: a message still on its way through the file system, a late event.
 _SETTLE_SECONDS = {Cause.CRASHED: 20.0, Cause.DELETED: 5.0, Cause.INTERRUPTED: 5.0}
 _OVERHANG_SECONDS = 60.0  # between a pod's last moment and its object's
+_FINISHING_SECONDS = 15.0  # of a worker that has said that it is done
 _REMIND_SECONDS = 300.0
 _LOG_OVERLAP_SECONDS = 10
 
@@ -200,5 +201,6 @@ def _limits(installation: Installation) -> dict[str, Limit]:
         "init": Limit(trouble, Cause.INIT_FAILED),
         "starting": Limit(waiting.start_minutes * 60, Cause.INVALID_SPEC),
         "running": Limit(waiting.deadline_hours * 3600 + _OVERHANG_SECONDS, Cause.DEADLINE),
+        "finishing": Limit(_FINISHING_SECONDS, Cause.SUCCEEDED),
         "leaving": Limit(waiting.grace_seconds + _OVERHANG_SECONDS, Cause.NODE_LOST),
     }
