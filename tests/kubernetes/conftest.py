@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pod_cluster import TEMPLATE, Namespace, kubectl, pod_template
+from pod_cluster import TEMPLATE, Namespace, kubectl, pod_image, pod_template
 from tests_support import TWINS
 
 from ab_assets.home import Home
@@ -36,13 +36,8 @@ def namespace():
         kubectl("delete", "pv", volume, "--wait=false")
 
 
-@pytest.fixture(scope="session")
-def image() -> str:
-    return yaml.safe_load(Path(os.environ[TEMPLATE]).read_text())["containers"][0]["image"]
-
-
 @pytest.fixture
-def pod_home(namespace, image, tmp_path_factory):
+def pod_home(namespace, tmp_path_factory):
     """Return a function that makes a home which pods of the namespace share, with kubernetes.toml."""
     folders = []
 
@@ -57,7 +52,7 @@ def pod_home(namespace, image, tmp_path_factory):
         namespace.share(root, claim)
         (root / "template.yaml").write_text(yaml.safe_dump(pod_template()))
         (root / "kubernetes.toml").write_text(
-            f'namespace = "{namespace.name}"\nimage = "{image}"\npod_template = "template.yaml"\n'
+            f'namespace = "{namespace.name}"\nimage = "{pod_image()}"\npod_template = "template.yaml"\n'
             f'environment = {{ OMP_NUM_THREADS = "1", POLARS_MAX_THREADS = "1" }}\n'
             f'home = {{ claim = "{claim}" }}\ngpu = {{ required = false }}\n{settings}'
         )

@@ -71,3 +71,8 @@ def pod_template() -> dict:
         container.pop(ours, None)
     root = {"runAsNonRoot": False, "runAsUser": 0, "runAsGroup": 0, "fsGroup": 0}
     return {"containers": [container], "volumes": spec["volumes"], "securityContext": root}
+
+
+def pod_image() -> str:
+    """Return the image of the given pod spec."""
+    return yaml.safe_load(Path(os.environ[TEMPLATE]).read_text())["containers"][0]["image"]
