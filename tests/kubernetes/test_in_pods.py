@@ -160,7 +160,7 @@ def nothing_is_left(namespace, home: Home) -> None:
 
 
 def test_each_model_has_a_job_of_its_own_size_the_third_waits_and_all_make_what_this_machine_makes(
-    home, namespace, prepared, materialize
+    home, namespace, materialize
 ):
     shared = home()
     command = materialize(shared, *SIZES)
@@ -175,10 +175,11 @@ def test_each_model_has_a_job_of_its_own_size_the_third_waits_and_all_make_what_
     until(lambda: "waiting: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu" in runs_log(shared), of=command)
     assert command.ended() == 0, command.said
     nothing_is_left(namespace, shared)
-    here = materialize(Home(prepared), *SIZES, compute="local")
+    mine = home()
+    here = materialize(mine, *SIZES, compute="local")
     assert here.ended() == 0, here.said
     for model in SIZES:
-        assert digests(shared, model) == digests(Home(prepared), model)
+        assert digests(shared, model) == digests(mine, model)
     made = shared.store.require(Ref("predictions", NAME, "twin-esm")).manifest["made"]
     assert made["gpus"] == 1
     assert made["memory_gib_requested"] == 1.25
