@@ -286,3 +286,45 @@ def test_the_api_server_accepts_an_object(path, document, namespace):
     done = _kubectl("apply", "--dry-run=server", "-f", "-", given=yaml.safe_dump(copy))
     assert done.returncode == 0, done.stderr
     assert "(server dry run)" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def accounts(namespace) -> str:
+    """Make the accounts and their rights in this run's own namespace, and return it."""
+    text = (DEPLOY / "kubernetes" / "base" / "accounts.yaml").read_text()
+    done = _kubectl("apply", "-f", "-", given=text.replace("namespace: ab-assets", f"namespace: {namespace}"))
+    assert done.returncode == 0, done.stderr
+    return namespace
+
+
+@with_a_cluster
+@pytest.mark.parametrize(
+    ("account", "question", "answer"),
+    [
+        ("ab-assets-run", "create jobs.batch", "yes"),
+        ("ab-assets-run", "watch pods", "yes"),
+        ("ab-assets-run", "get pods/log", "yes"),
+        ("ab-assets-run", "list events", "yes"),
+        ("ab-assets-run", "create pods", "no"),
+        ("ab-assets-run", "create pods/exec", "no"),
+        ("ab-assets-run", "get secrets", "no"),
+        ("ab-assets-run", "create jobs.batch --namespace default", "no"),
+        ("dagster", "delete jobs.batch", "yes"),
+        ("ab-assets-worker", "get pods", "no"),
+        ("ab-assets-worker", "create jobs.batch", "no"),
+    ],
+)
+def test_the_api_server_grants_what_is_meant(accounts, account, question, answer):
+    known = f"system:serviceaccount:{accounts}:{account}"
+    done = _kubectl("--namespace", accounts, "auth", "can-i", "--as", known, *question.split())
+    assert done.stdout.split()[0] == answer, done.stderr
+
+
+@pytest.mark.skipif(not KUBECTL, reason="there is no kubectl")
+@pytest.mark.parametrize("folder", ["kubernetes", "small-cluster"])
+def test_kubectl_puts_the_manifests_together(folder):
+    done = _kubectl("kustomize", str(DEPLOY / folder))
+    assert done.returncode == 0, done.stderr
+    made = [(document["kind"], document["metadata"]["name"]) for document in yaml.safe_load_all(done.stdout)]
+    listed = [(d["kind"], d["metadata"]["name"]) for path in _listed(DEPLOY / folder) for d in documents(path)]
+    assert sorted(made) == sorted(listed)
