@@ -33,7 +33,7 @@ test: install
 	@$(BIN)/python -m pytest -n auto --dist loadgroup -m "not real_weights and not long"
 
 test-long: install
-	@$(BIN)/python -m pytest -m "real_weights or long"
+	@$(BIN)/python -m pytest -n auto --dist loadgroup -m "real_weights or long"
 
 bench: install
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench

@@ -16,7 +16,7 @@ from ab_assets.evaluation.candidates import CANDIDATE_SCORES, call_candidates
 from ab_assets.splits.identity import Kind, pairwise_maximum
 from ab_assets.tables import conform
 from ab_assets.training.products import CHECKPOINTS, fit_folder
-from ab_assets.worker import products_for
+from ab_assets.work import products_for
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ import ab_assets.reports.assets
 import ab_assets.splits.assets
 import ab_assets.training.assets
 from jobs import asset_jobs
-from resources.compute import LocalCompute, Reporting
+from resources.compute import Reporting, compute_here
 from resources.home import HomeResource
 from sensors import all_sensors
 
@@ -26,6 +26,6 @@ defs = Definitions(
     ),
     jobs=asset_jobs(),
     sensors=all_sensors(),
-    resources={"home": HomeResource(), "compute": LocalCompute(), "reporting": Reporting()},
+    resources={"home": HomeResource(), "compute": compute_here(), "reporting": Reporting()},
     executor=in_process_executor,
 )

@@ -14,6 +14,7 @@ from ab_assets.keys import require_key
 from ab_assets.models.catalogue import load_catalogue
 
 if TYPE_CHECKING:
+    from ab_assets.artifacts.costs import Meter
     from ab_assets.benchmarks.schema import Benchmark
     from ab_assets.models.catalogue import ModelSpec
 
@@ -29,6 +30,8 @@ class Home:
     store/               artifacts
     cache/               what is kept per sequence: numbering, embeddings, states of frozen layers; unfinished fits
     dagster/             DAGSTER_HOME: runs, events, partitions
+    work/                what pods are told and say, while they run
+    kubernetes.toml      how pods run here, where AB_ASSETS_COMPUTE=kubernetes
     """
 
     root: Path
@@ -42,6 +45,10 @@ class Home:
     def store(self) -> ArtifactStore:
         """The artifacts."""
         return ArtifactStore(self.root / "store")
+
+    def metered_store(self, meter: Meter | None) -> ArtifactStore:
+        """Return the artifacts, those made from now on with what they cost."""
+        return ArtifactStore(self.root / "store", meter)
 
     @property
     def dagster(self) -> Path:

@@ -14,7 +14,7 @@ from dagster import DagsterEventType, DagsterInstance, Failure
 
 from ab_assets.errors import AbAssetsError
 from ab_assets.partitions import BENCHMARK, grid_key
-from resources.compute import ReportingTo
+from resources.compute import ReportingTo, compute_here
 from resources.home import HomeResource
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from ab_assets.home import Home
     from ab_assets.progress import Progress
+    from resources.compute import Compute
 
 _SETTINGS = Path(__file__).resolve().parents[1] / "deploy" / "laptop" / "dagster.yaml"
 
@@ -88,8 +89,12 @@ def run_job(
     model: str | None = None,
     force: bool = False,
     progress: Progress,
+    compute: Compute | None = None,
 ) -> RunResult:
-    """Run one job for one partition here and now; an error of the work is returned, not raised."""
+    """Run one job for one partition here and now; an error of the work is returned, not raised.
+
+    `compute`: where models are run, by default as AB_ASSETS_COMPUTE says.
+    """
     definition = defs.resolve_job_def(job)
     run_id, error = str(uuid.uuid4()), None
     try:
@@ -101,7 +106,11 @@ def run_job(
                 "ops": {node.name: {"config": {"force": force}} for node in definition.nodes},
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
-            resources={"home": HomeResource(root=str(home.root)), "reporting": ReportingTo(progress)},
+            resources={
+                "home": HomeResource(root=str(home.root)),
+                "reporting": ReportingTo(progress),
+                "compute": compute or compute_here(),
+            },
             tags={
                 "ab_assets/asked_by": "cli",
                 "ab_assets/host": socket.gethostname(),

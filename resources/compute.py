@@ -1,20 +1,28 @@
-"""Where a model is run: in this process, or (with the Kubernetes backend) in a pod of its own."""
+"""Where a model is run: in this process, or in a pod of its own."""
 
 from __future__ import annotations
 
 import os
 import time
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from dagster import ConfigurableResource
 
+from ab_assets.errors import BadInputError
+
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Iterator
+
+    from dagster import AssetExecutionContext
 
     from ab_assets.artifacts.publication import Outcome
     from ab_assets.home import Home
     from ab_assets.progress import Progress
-    from ab_assets.worker import Work
+    from ab_assets.work import Work
+
+VARIABLE = "AB_ASSETS_COMPUTE"
 
 _SECONDS_BETWEEN = 5.0
 
@@ -24,14 +32,57 @@ def cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class LocalCompute(ConfigurableResource):  # type: ignore[type-arg] # dagster leaves its parameter open
-    """The worker's code in this process: one device is enough."""
+class Compute(ABC):
+    """Runs the work of one (benchmark, model).
 
-    def run(self, home: Home, work: Work, progress: Progress) -> list[Outcome]:
-        """Return what each wanted partition shows after the work."""
-        from ab_assets.worker import run_work  # noqa: PLC0415 - a process that runs no model loads no worker
+    `side_by_side`: how many at once the command line starts. `brings_weights`: weights are obtained where the work is
+    done, and need not be here.
+    """
 
-        return run_work(home, work, progress)
+    side_by_side: int = 1
+    brings_weights: bool = False
+
+    @abstractmethod
+    def run(self, context: AssetExecutionContext, home: Home, work: Work, progress: Progress) -> Iterator[Outcome]:
+        """Yield what each wanted partition shows, upstream first, as soon as it is there.
+
+        Raises the error of the work; what was made before it stays.
+        """
+
+    def cancel(self) -> None:  # noqa: B027 - work in this process is cancelled with it
+        """End everything that runs, from another thread."""
+
+
+class LocalCompute(Compute):
+    """The worker's code in this process; several GPUs are shared by processes that it starts."""
+
+    def run(
+        self,
+        context: AssetExecutionContext,  # noqa: ARG002 - as Compute
+        home: Home,
+        work: Work,
+        progress: Progress,
+    ) -> Iterator[Outcome]:
+        """Yield what each wanted partition shows."""
+        from ab_assets.artifacts.costs import Asked, Meter  # noqa: PLC0415 - a process that runs no model loads no worker
+        from ab_assets.work import run_work  # noqa: PLC0415 - the same
+
+        with Meter(Asked()) as meter:
+            yield from run_work(home, work, progress, meter)
+
+
+def compute_here() -> Compute:
+    """Return what AB_ASSETS_COMPUTE names: local (the default) or kubernetes."""
+    name = os.environ.get(VARIABLE) or "local"
+    if name == "local":
+        return LocalCompute()
+    if name == "kubernetes":
+        from resources.kubernetes.backend import KubernetesCompute  # noqa: PLC0415 - only where there are pods
+
+        return KubernetesCompute()
+    raise BadInputError(
+        what=f"{VARIABLE} names no place to run models", found=repr(name), expected="local or kubernetes"
+    )
 
 
 class Reporting(ConfigurableResource):  # type: ignore[type-arg] # dagster leaves its parameter open

@@ -30,6 +30,19 @@ if TYPE_CHECKING:
 
 Metadata = dict[str, Any]
 
+# What a manifest of metered work says besides (`ab_assets.artifacts.costs`).
+_COSTS = (
+    "gpus",
+    "gpu_resource",
+    "gpu_seconds_requested",
+    "gpu_seconds_used",
+    "peak_gpu_memory_bytes",
+    "memory_gib_requested",
+    "queue_seconds",
+    "start_seconds",
+    "attempt",
+)
+
 
 class Making(Config):
     """How a result is asked for."""
@@ -79,6 +92,7 @@ def materialized(
         "made_at": made["at"],
         "seconds": made["seconds"],
         "peak_memory_gib": round(made["peak_memory_bytes"] / 2**30, 2),
+        **{name: made[name] for name in _COSTS if name in made},
         **artifact.metadata,
         **(extra or {}),
     }

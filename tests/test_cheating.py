@@ -97,10 +97,10 @@ import sys
 from ab_assets.errors import AbAssetsError
 from ab_assets.home import Home
 from ab_assets.progress import silent
-from ab_assets.worker import Work, run_work
+from ab_assets.work import Work, run_work
 try:
     work = Work("tiny-specificity", "twin-bert", frozenset(["fine_tuned_checkpoint"]), force=True)
-    run_work(Home.from_environment(), work, silent)
+    list(run_work(Home.from_environment(), work, silent))
 except AbAssetsError as error:
     print("torch loaded" if "torch" in sys.modules else "no weights")
     print(error, file=sys.stderr)

@@ -38,7 +38,7 @@ def publish_once(
     `force` builds even when an answer is there; with `show` the partition shows the answer from now on. Nothing is
     published when `build` raises.
     """
-    if not force and (known := _known(store, ref, question)) is not None:
+    if not force and (known := known_answer(store, ref, question)) is not None:
         if show:
             store.point(ref, known)
         return Outcome(ref, known, reused=True)
@@ -51,7 +51,7 @@ def publish_once(
     return Outcome(ref, artifact, reused=False)
 
 
-def _known(store: ArtifactStore, ref: Ref, question: Question) -> Artifact | None:
+def known_answer(store: ArtifactStore, ref: Ref, question: Question) -> Artifact | None:
     """Return what the partition shows when it answers the question, else the newest answer of all."""
     try:
         shown = store.current(ref)

@@ -29,6 +29,8 @@ from ab_assets.keys import is_file_name, is_key, require_key
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from ab_assets.artifacts.costs import Meter
+
 MANIFEST = "manifest.json"
 _MANIFEST_FORMAT = 1
 
@@ -176,10 +178,14 @@ class Draft:
 
 
 class ArtifactStore:
-    """All artifacts below one folder. Safe for several processes on one file system."""
+    """All artifacts below one folder. Safe for several processes on one file system.
 
-    def __init__(self, root: Path) -> None:
+    `meter` measures what is made: its costs are in the manifests.
+    """
+
+    def __init__(self, root: Path, meter: Meter | None = None) -> None:
         self.root = root
+        self._meter = meter
 
     def find(self, asset: str, fingerprint: str) -> Artifact | None:
         """Return the newest whole object that answers this fingerprint, or None."""
@@ -268,7 +274,8 @@ class ArtifactStore:
                 "at_ns": time.time_ns(),
                 "seconds": round(seconds, 3),
                 "peak_memory_bytes": peak_memory_bytes(),
-            },
+            }
+            | (self._meter.costs(seconds) if self._meter else {}),
         }
         text = _json_text(manifest)
         sync_tree(draft.folder)

@@ -41,15 +41,20 @@ def say_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 class TerminalProgress:
-    """Progress bars on a terminal; elsewhere a line at most every ten seconds. Use it in a `with` block."""
+    """Progress bars on a terminal; elsewhere a line at most every ten seconds. Use it in a `with` block.
 
-    def __init__(self) -> None:
+    `plain`: lines on a terminal, too, where several report at once. `of`: before each message.
+    """
+
+    def __init__(self, *, plain: bool = False, of: str = "") -> None:
+        self._lines = plain
+        self._of = of
         self._bars: Bars | None = None
         self._tasks: dict[str, TaskID] = {}
         self._last: dict[str, float] = {}
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not self._lines:
             from rich.console import Console  # noqa: PLC0415 - only where there is a terminal
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
@@ -72,6 +77,7 @@ class TerminalProgress:
 
     def __call__(self, message: str, done: int, total: int) -> None:
         """Show that `done` of `total` are done."""
+        message = f"{self._of}{message}"
         if self._bars is None:
             self._plain(message, done, total)
             return

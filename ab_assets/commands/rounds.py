@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ab_assets.artifacts.store import Ref
@@ -15,15 +18,17 @@ from ab_assets.errors import AbAssetsError, BadInputError, UnknownNameError
 from ab_assets.exports import export_csv
 from ab_assets.models.availability import availability, obtain_files, require_available
 from jobs.launching import open_instance, register, run_job
+from resources.compute import compute_here
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from dagster import DagsterInstance
 
     from ab_assets.home import Home
     from jobs.launching import RunResult
+    from resources.compute import Compute
 
 DEMOS = ("demo-specificity", "demo-paratope")
 DEMO_MODEL = "antiberty"
@@ -42,19 +47,61 @@ def materialize_benchmark(home: Home, name: str, *, models: Sequence[str] = (), 
             expected=f"some of {', '.join(benchmark.models)}",
             hint="Add it under `models` in benchmark.toml.",
         )
-    wanted, failures = _obtained(home, models or benchmark.models)
+    compute = compute_here()
+    wanted, failures = (
+        (list(models or benchmark.models), [])
+        if compute.brings_weights
+        else _obtained(home, models or benchmark.models)
+    )
     with open_instance(home) as instance:
         register(instance, [name])
         _run(instance, home, "prepare", name, force=force)
-        for model in wanted:
-            try:
-                _run(instance, home, "evaluate", name, model=model, force=force)
-            except AbAssetsError as error:
-                complain(f"  {model}: {error}")
-                failures.append(error)
+        failures += _evaluate(instance, home, name, wanted, compute, force=force)
         _run(instance, home, "report", name, force=force)
     if failures:
         raise failures[0]
+
+
+def _evaluate(
+    instance: DagsterInstance, home: Home, name: str, models: Sequence[str], compute: Compute, *, force: bool
+) -> list[AbAssetsError]:
+    """Evaluate the models, as many side by side as `compute` can, and return what failed."""
+    failures = []
+
+    def evaluate(model: str) -> None:
+        try:
+            _run(instance, home, "evaluate", name, model=model, force=force, compute=compute)
+        except AbAssetsError as error:
+            complain(f"  {model}: {error}")
+            failures.append(error)
+
+    if compute.side_by_side == 1 or len(models) < 2:
+        for model in models:
+            evaluate(model)
+        return failures
+    with ThreadPoolExecutor(min(len(models), compute.side_by_side)) as pool, _terminable():
+        running = [pool.submit(evaluate, model) for model in models]
+        try:
+            for done in as_completed(running):
+                done.result()
+        except BaseException:
+            compute.cancel()
+            raise
+    return failures
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """While the block runs, SIGTERM interrupts it as Ctrl-C does: what runs elsewhere is then ended, too."""
+
+    def interrupt(number: int, frame: object) -> None:  # noqa: ARG001 - the arguments of every handler
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _obtained(home: Home, models: Sequence[str]) -> tuple[list[str], list[AbAssetsError]]:
@@ -133,12 +180,22 @@ def run_demo(home: Home, *, models: Sequence[str] = ()) -> None:
 
 
 def _run(
-    instance: DagsterInstance, home: Home, job: str, benchmark: str, *, model: str | None = None, force: bool = False
+    instance: DagsterInstance,
+    home: Home,
+    job: str,
+    benchmark: str,
+    *,
+    model: str | None = None,
+    force: bool = False,
+    compute: Compute | None = None,
 ) -> RunResult:
     start = time.monotonic()
-    with TerminalProgress() as progress:
-        result = run_job(defs, instance, home, job, benchmark, model=model, force=force, progress=progress)
     title = f"{job} {benchmark}{f' {model}' if model else ''}"
+    side_by_side = compute is not None and compute.side_by_side > 1
+    with TerminalProgress(plain=side_by_side, of=f"{model}: " if side_by_side else "") as progress:
+        result = run_job(
+            defs, instance, home, job, benchmark, model=model, force=force, progress=progress, compute=compute
+        )
     made = [item for item in result.made if item.compared and not item.reused]
     reused = [item for item in result.made if item.compared and item.reused]
     say(f"{title}: {len(made)} made, {len(reused)} reused, {time.monotonic() - start:.1f} s")

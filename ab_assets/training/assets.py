@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from dagster import AssetExecutionContext, MaterializeResult, multi_asset
+from dagster import AssetExecutionContext, MaterializeResult, ResourceParam, multi_asset
 
 from ab_assets.graph import PRODUCTS
 from ab_assets.partitions import BENCHMARKS_BY_MODEL, grid_of
-from ab_assets.worker import Work
-from resources.compute import LocalCompute, Reporting
+from ab_assets.work import Work
+from resources.compute import Compute, Reporting
 from resources.home import HomeResource, Making, materialized, not_compared
 from resources.specs import asset_spec
 
@@ -19,7 +19,11 @@ from resources.specs import asset_spec
     can_subset=True,
 )
 def model_products(
-    context: AssetExecutionContext, config: Making, home: HomeResource, compute: LocalCompute, reporting: Reporting
+    context: AssetExecutionContext,
+    config: Making,
+    home: HomeResource,
+    compute: ResourceParam[Compute],
+    reporting: Reporting,
 ) -> Iterator[MaterializeResult]:
     """One load of the weights for all selected outputs of one (benchmark, model)."""
     benchmark, model = grid_of(context)
@@ -30,5 +34,5 @@ def model_products(
                 yield not_compared(asset, f"{benchmark} does not list {model}")
         return
     work = Work(benchmark, model, wanted, force=config.force)
-    for outcome in compute.run(home.home, work, reporting.progress(context.log)):
+    for outcome in compute.run(context, home.home, work, reporting.progress(context.log)):
         yield materialized(outcome)

@@ -57,12 +57,20 @@ class Gpu(Table):
 
 
 class Waiting(Table):
-    """How long each stage may take before the pod is given up. `grace_seconds`: from SIGTERM to SIGKILL."""
+    """How long each stage may take before a pod is given up.
+
+    `schedule_minutes`: for room on a node. `start_minutes`: from there to a running container. `trouble_minutes`: an
+    image that cannot be pulled, a Secret that is missing and the like may mend itself. `deadline_hours`: of work.
+    `grace_seconds`: from SIGTERM to SIGKILL. `outage_minutes`: without an answer of the API server. `kept_hours`: a
+    finished Job that nobody collected is kept.
+    """
 
     schedule_minutes: Annotated[float, Field(gt=0)] = 720
-    start_minutes: Annotated[float, Field(gt=0)] = 20
+    start_minutes: Annotated[float, Field(gt=0)] = 30
+    trouble_minutes: Annotated[float, Field(gt=0)] = 3
     deadline_hours: Annotated[float, Field(gt=0)] = 72
     grace_seconds: Annotated[int, Field(ge=1, le=3600)] = 120
+    outage_minutes: Annotated[float, Field(gt=0)] = 15
     kept_hours: Annotated[float, Field(gt=0)] = 24
 
 
@@ -115,6 +123,10 @@ class Installation(Table):
         given = self.models.get(spec.name, ModelSettings())
         over = given.model_dump(include={"gpus", "cpus", "memory_gib", "shm_gib"}, exclude_none=True)
         return spec.needs.model_copy(update=over)
+
+    def gpu_resource_of(self, model: str) -> str:
+        """Return what a pod of this model asks the device plugin for."""
+        return self.models.get(model, ModelSettings()).gpu_resource or self.gpu.resource
 
 
 def read_installation(home: Home) -> Installation:

@@ -119,12 +119,12 @@ def work(job, moment):
     """Make what is wanted of a benchmark in a home."""
     from ab_assets.home import Home
     from ab_assets.training import loop
-    from ab_assets.worker import Work, run_work
+    from ab_assets.work import Work, run_work
 
     loop.SECONDS_BETWEEN_SNAPSHOTS = job["seconds"]
     asked = Work(job["benchmark"], job["model"], frozenset(job["wanted"]))
     moment.watch(job["stop"])
-    outcomes = run_work(Home(Path(job["home"])), asked, moment.progress)
+    outcomes = list(run_work(Home(Path(job["home"])), asked, moment.progress))
     sys.setprofile(None)
     for outcome in outcomes:
         say({"asset": outcome.ref.asset, "digest": outcome.artifact.digest, "reused": outcome.reused})

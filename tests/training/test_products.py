@@ -15,7 +15,7 @@ from ab_assets.plan import question_now
 from ab_assets.progress import silent
 from ab_assets.training import products
 from ab_assets.training.products import CHECKPOINTS
-from ab_assets.worker import Work, products_for, run_work
+from ab_assets.work import Work, products_for, run_work
 from jobs.launching import open_instance, register, run_job
 
 
@@ -23,7 +23,7 @@ from jobs.launching import open_instance, register, run_job
 @pytest.mark.parametrize("wanted", [PRODUCTS, ("shuffled_label_checkpoint",), ("predictions",)])
 def test_made_again_in_whatever_company_it_has_the_same_bytes(made, benchmark, wanted):
     before = {asset: made.store.require(Ref(asset, benchmark, "twin-bert")).digest for asset in wanted}
-    outcomes = run_work(made, Work(benchmark, "twin-bert", frozenset(wanted), force=True), silent)
+    outcomes = list(run_work(made, Work(benchmark, "twin-bert", frozenset(wanted), force=True), silent))
     assert {outcome.ref.asset: outcome.artifact.digest for outcome in outcomes} == before
 
 
@@ -39,7 +39,7 @@ def test_probes_learn_from_every_shuffle_there_is_time_for_and_models_from_one(m
     work = Work("tiny-specificity", "twin-bert", frozenset({"predictions"}), force=True)
     (fewer,) = (outcome.artifact.table("predictions") for outcome in run_work(made, work, silent))
     monkeypatch.undo()
-    run_work(made, work, silent)  # what other tests share
+    list(run_work(made, work, silent))  # what other tests share
     assert 1 <= fewer.filter(method="frozen-probe-shuffled")["seed"].n_unique() < 20
     assert fewer.filter(~pl.col("method").str.ends_with("probe-shuffled")).equals(
         shown.filter(~pl.col("method").str.ends_with("probe-shuffled"))

@@ -1,0 +1,293 @@
+"""Why a pod ended, under one name each, and what follows from it.
+
+Read from what the API shows at one moment, never from a sequence of events: cut watches and lost or shuffled events
+cannot hide a cause.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from resources.kubernetes.manifest import CONTAINER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from resources.kubernetes.installation import Installation
+
+Thing = dict[str, Any]
+
+
+class Cause(StrEnum):
+    """How an attempt can end. The names are those that the run shows."""
+
+    SUCCEEDED = "Succeeded"
+    OUT_OF_MEMORY = "OutOfMemory"
+    PREEMPTED = "Preempted"
+    EVICTED = "Evicted"
+    NODE_LOST = "NodeLost"
+    DELETED = "Deleted"
+    INTERRUPTED = "Interrupted"
+    IMAGE_PULL = "ImagePull"
+    UNSCHEDULABLE = "Unschedulable"
+    INIT_FAILED = "InitFailed"
+    INVALID_SPEC = "InvalidSpec"
+    REFUSED = "Refused"
+    DEADLINE = "Deadline"
+    APPLICATION_ERROR = "ApplicationError"
+    CRASHED = "Crashed"
+    UNREACHABLE = "Unreachable"
+    CANCELLED = "Cancelled"
+
+
+RESUMED = frozenset({Cause.PREEMPTED, Cause.EVICTED, Cause.NODE_LOST, Cause.DELETED, Cause.INTERRUPTED})
+"""Causes that say nothing of the work: the next attempt goes on from the newest snapshot."""
+
+# The pod's own word why it is to go (condition DisruptionTarget, Kubernetes 1.26 and later).
+_DISRUPTIONS = {
+    "PreemptionByScheduler": Cause.PREEMPTED,
+    "PreemptionByKubeScheduler": Cause.PREEMPTED,
+    "DeletionByTaintManager": Cause.NODE_LOST,
+    "DeletionByPodGC": Cause.NODE_LOST,
+    "EvictionByEvictionAPI": Cause.EVICTED,
+    "TerminationByKubelet": Cause.EVICTED,
+}
+# `status.reason` of a pod that failed as a whole.
+_POD_REASONS = {
+    "Evicted": Cause.EVICTED,
+    "Preempting": Cause.PREEMPTED,
+    "NodeLost": Cause.NODE_LOST,
+    "NodeShutdown": Cause.NODE_LOST,
+    "Shutdown": Cause.NODE_LOST,
+    "Terminated": Cause.NODE_LOST,
+    "DeadlineExceeded": Cause.DEADLINE,
+    "UnexpectedAdmissionError": Cause.UNSCHEDULABLE,
+    "NodeAffinity": Cause.UNSCHEDULABLE,
+}
+# Reasons of events about a pod that is gone, before Kubernetes 1.26 the only word about it.
+_EVENT_REASONS = {
+    "Preempted": Cause.PREEMPTED,
+    "Evicted": Cause.EVICTED,
+    "TaintManagerEviction": Cause.NODE_LOST,
+    "NodeNotReady": Cause.NODE_LOST,
+}
+_HOPELESS_IMAGES = {"InvalidImageName", "ErrImageNeverPull"}
+_IMAGES = {"ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable"} | _HOPELESS_IMAGES
+_CONFIGURATION = {
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+    "ContainerCannotRun",
+    "StartError",
+}
+
+REPLACED_EXIT = 75
+"""The exit code of a pod that finds its attempt begun by another."""
+
+_SIGTERM_EXIT = 143
+_SIGKILL_EXIT = 137
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """An attempt's end: its cause, and what a person is told."""
+
+    cause: Cause
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a pod is doing while it has not ended. `since`: name of the stage that a limit of waiting belongs to."""
+
+    stage: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the worker itself has said. `error`: the exception's class, message and traceback."""
+
+    done: bool = False
+    error: Mapping[str, Any] | None = None
+    interrupted: bool = False
+    out_of_memory: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One look at an attempt. `uid`: of the pod that took the attempt, once one was seen."""
+
+    job: Thing | None
+    pods: Sequence[Thing]
+    events: Sequence[Thing] = ()
+    uid: str = ""
+
+    @property
+    def pod(self) -> Thing | None:
+        """The attempt's pod: the one seen first, else the oldest."""
+        if self.uid:
+            return next((pod for pod in self.pods if pod["metadata"]["uid"] == self.uid), None)
+        return min(
+            self.pods, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]), default=None
+        )
+
+
+def _age(pod: Thing) -> tuple[str, str]:
+    return pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]
+
+
+def judge(seen: Seen, said: Said) -> Ending | State:
+    """Return how the attempt ended, or what it is doing."""
+    pod = seen.pod
+    phase = pod.get("status", {}).get("phase", "Pending") if pod else ""
+    if said.done:
+        return State("finishing") if phase == "Running" else Ending(Cause.SUCCEEDED)
+    if pod is None:
+        return _without_pod(seen, said)
+    if phase in ("Failed", "Succeeded"):
+        return _ended(pod, seen, said)
+    if pod["metadata"].get("deletionTimestamp"):
+        return State("leaving", _gone(pod, seen, said).detail)
+    return _alive(pod)
+
+
+def next_step(ending: Ending, causes: Sequence[Cause], installation: Installation) -> float | None:
+    """Return by what the next attempt multiplies the memory, or None when there is none.
+
+    `causes`: how all attempts so far ended, this one last.
+    """
+    steps = (1.0, *installation.memory_steps)
+    ran_out = sum(cause is Cause.OUT_OF_MEMORY for cause in causes)
+    if ending.cause is Cause.OUT_OF_MEMORY:
+        return steps[ran_out] if ran_out < len(steps) else None
+    if ending.cause in RESUMED and sum(cause in RESUMED for cause in causes) <= installation.retries:
+        return steps[ran_out]
+    return None
+
+
+def _without_pod(seen: Seen, said: Said) -> Ending | State:
+    if seen.uid:
+        return _gone(None, seen, said)
+    if seen.job is None:
+        return Ending(Cause.DELETED, "the Job was deleted before its pod was seen")
+    for condition in seen.job.get("status", {}).get("conditions") or ():
+        if condition.get("type") == "Failed" and condition.get("status") == "True":
+            if condition.get("reason") == "DeadlineExceeded":
+                return Ending(Cause.DEADLINE, condition.get("message", ""))
+            return _gone(None, seen, said)
+    failed = [event for event in seen.events if event.get("reason") == "FailedCreate"]
+    if failed:
+        message = str(failed[-1].get("message", ""))
+        return State("waiting" if "exceeded quota" in message else "refused", message)
+    return State("waiting", "the Job has no pod yet")
+
+
+def _ended(pod: Thing, seen: Seen, said: Said) -> Ending:
+    status = pod["status"]
+    for cause, detail in _disruption(pod):
+        return Ending(cause, detail)
+    if (reason := status.get("reason", "")) in _POD_REASONS:
+        return Ending(_POD_REASONS[reason], status.get("message", ""))
+    if reason.startswith("OutOf"):  # OutOfmemory, OutOfcpu, OutOfnvidia.com/gpu: the kubelet had less than it seemed
+        return Ending(Cause.NODE_LOST, f"{reason}: {status.get('message', '')}")
+    for container in status.get("initContainerStatuses") or ():
+        ended = container.get("state", {}).get("terminated") or {}
+        if ended.get("exitCode"):
+            what = f"init container {container.get('name')} ended with exit code {ended['exitCode']}"
+            return Ending(Cause.INIT_FAILED, f"{what}: {ended.get('message') or ended.get('reason', '')}")
+    ended = _terminated(status)
+    if ended is None:
+        return _gone(pod, seen, said) if status["phase"] == "Failed" else Ending(Cause.CRASHED, "no word from it")
+    return _exited(ended, pod, seen, said)
+
+
+def _exited(ended: Thing, pod: Thing, seen: Seen, said: Said) -> Ending:
+    code, reason = ended.get("exitCode", 0), ended.get("reason", "")
+    interrupted = said.interrupted or code == _SIGTERM_EXIT
+    if reason == "OOMKilled" or said.out_of_memory:
+        return Ending(Cause.OUT_OF_MEMORY, f"the container used more than its limit of {_limit(pod)}")
+    if reason in _CONFIGURATION:
+        return Ending(Cause.INVALID_SPEC, ended.get("message", ""))
+    if interrupted or code == REPLACED_EXIT or pod["metadata"].get("deletionTimestamp"):
+        return _gone(pod, seen, said, otherwise=Cause.INTERRUPTED if interrupted else Cause.DELETED)
+    if said.error:
+        return Ending(Cause.APPLICATION_ERROR, str(said.error.get("message", "")))
+    if code == 0:
+        return Ending(Cause.CRASHED, "the worker ended with exit code 0 before its work was done")
+    killed = " (killed)" if code == _SIGKILL_EXIT else ""
+    return Ending(Cause.CRASHED, f"the worker ended with exit code {code}{killed} and no word why")
+
+
+def _gone(pod: Thing | None, seen: Seen, said: Said, *, otherwise: Cause = Cause.DELETED) -> Ending:
+    """Return why a pod is going or gone: its own word, else that of events about it, else somebody deleted it."""
+    for cause, detail in _disruption(pod) if pod else ():
+        return Ending(cause, detail)
+    for condition in (seen.job or {}).get("status", {}).get("conditions") or ():
+        if condition.get("type") == "Failed" and condition.get("reason") == "DeadlineExceeded":
+            return Ending(Cause.DEADLINE, condition.get("message", ""))
+    for event in seen.events:
+        if event.get("reason") in _EVENT_REASONS and _about(event, seen.uid):
+            return Ending(_EVENT_REASONS[event["reason"]], str(event.get("message", "")))
+    if said.error and not said.interrupted:
+        return Ending(Cause.APPLICATION_ERROR, str(said.error.get("message", "")))
+    if otherwise is Cause.DELETED:
+        return Ending(Cause.DELETED, "the Job was deleted" if seen.job is None else "the pod was deleted")
+    return Ending(otherwise, "the pod was told to stop")
+
+
+def _alive(pod: Thing) -> State:
+    status = pod.get("status", {})
+    waiting = []
+    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        state = container.get("state") or {}
+        if container.get("name") == CONTAINER and state.get("running"):
+            return State("running")
+        if state.get("waiting"):
+            waiting.append((container.get("name"), state["waiting"]))
+    for name, why in waiting:
+        stage = _trouble(name, why.get("reason", ""))
+        if stage:
+            return State(stage, ": ".join(filter(None, (name, why.get("reason"), why.get("message")))))
+    conditions = {condition.get("type"): condition for condition in status.get("conditions") or ()}
+    scheduled = conditions.get("PodScheduled", {})
+    if scheduled.get("status") == "True" or pod.get("spec", {}).get("nodeName"):
+        return State("starting", "; ".join(why.get("reason", "") for _, why in waiting))
+    return State("waiting", scheduled.get("message", ""))
+
+
+def _trouble(container: str, reason: str) -> str:
+    """Return the stage of a container that waits for a bad reason, "" for a good one."""
+    if reason in _IMAGES:
+        return "hopeless image" if reason in _HOPELESS_IMAGES else "image"
+    if reason in _CONFIGURATION:
+        return "configuration"
+    return "init" if reason == "CrashLoopBackOff" and container != CONTAINER else ""
+
+
+def _disruption(pod: Thing | None) -> Iterable[tuple[Cause, str]]:
+    for condition in (pod or {}).get("status", {}).get("conditions") or ():
+        if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
+            yield _DISRUPTIONS.get(condition.get("reason", ""), Cause.EVICTED), condition.get("message", "")
+
+
+def _about(event: Thing, uid: str) -> bool:
+    named = (event.get("involvedObject") or {}).get("uid", "")
+    return not uid or not named or named == uid
+
+
+def _terminated(status: Thing) -> Thing | None:
+    for container in status.get("containerStatuses") or ():
+        if container.get("name") == CONTAINER:
+            ended: Thing | None = (container.get("state") or {}).get("terminated")
+            return ended
+    return None
+
+
+def _limit(pod: Thing) -> str:
+    for container in pod.get("spec", {}).get("containers") or ():
+        if container.get("name") == CONTAINER:
+            return str(container.get("resources", {}).get("limits", {}).get("memory", "unknown size"))
+    return "unknown size"
