@@ -11,14 +11,11 @@ import yaml
 from deployment import DEPLOY, ROOT
 
 from ab_assets.models.catalogue import load_catalogue
+from resources.kubernetes.causes import RESUMED, Cause
 from resources.kubernetes.installation import Gpu, HomeVolume, Installation, ModelSettings, Waiting
 
 PAGE = (ROOT / "docs" / "kubernetes.md").read_text()
-CAUSES = (
-    "OutOfMemory", "Preempted", "Evicted", "NodeLost", "Deleted", "ImagePull", "Unschedulable", "InitFailed",
-    "InvalidSpec", "Refused", "Deadline", "Interrupted", "ApplicationError", "Crashed", "Unreachable", "Cancelled",
-)  # fmt: skip
-RESUMED = {"Preempted", "Evicted", "NodeLost", "Deleted", "Interrupted"}
+CAUSES = sorted(set(Cause) - {Cause.SUCCEEDED})
 
 
 def _blocks(language: str) -> list[str]:
@@ -60,6 +57,7 @@ def test_the_examples_of_gpu_sharing_are_accepted():
 @pytest.mark.parametrize("cause", CAUSES)
 def test_a_cause_says_what_happens_next(cause):
     (row,) = [row for row in _rows() if row[0] == cause]
+    assert len(row) == 4
     assert all(row)
     assert ("goes on from the last snapshot" in row[2] and "fails" not in row[2]) == (cause in RESUMED)
     assert ("memory_steps" in row[2]) == (cause == "OutOfMemory")

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from deployment import DEPLOY
 
+from resources.kubernetes.manifest import SELECTOR
+
 SCRIPT = DEPLOY / "smoke.sh"
 
 # Answers what a complete installation answers; what BROKEN names is answered otherwise.
@@ -54,6 +56,10 @@ def test_the_script_is_valid_shell():
     assert SCRIPT.read_text().splitlines()[0] == "#!/usr/bin/env bash"
     assert "set -euo pipefail" in SCRIPT.read_text()
     assert os.access(SCRIPT, os.X_OK)
+
+
+def test_workers_are_found_by_the_labels_that_they_have():
+    assert f"\nWORKERS={SELECTOR}\n" in SCRIPT.read_text()
 
 
 def test_a_working_installation_names_its_jobs_and_reports(smoke, tmp_path):
