@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -170,3 +174,34 @@ def test_no_cache_of_this_machine_reaches_the_build():
     for unwanted in ("ab_assets/__pycache__", "jobs/__pycache__", "jobs/launching.pyc"):
         last = [line for line in ignored if fnmatch.fnmatch(unwanted, line.removeprefix("!").replace("**/", "*/"))][-1]
         assert not last.startswith("!")
+
+
+def test_every_dependency_is_in_the_constraints():
+    pinned = {
+        line.partition("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line
+    }
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert set(dependencies) <= pinned
+
+
+def test_what_is_copied_is_enough(tmp_path):
+    for source in _copied():
+        target = tmp_path / source
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / source).is_dir():
+            shutil.copytree(ROOT / source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / source, target)
+    said = """
+from pathlib import Path
+import ab_assets.definitions, ab_assets.cli, ab_assets.worker, ab_assets.commands.intake, jobs.launching, jobs.serving
+assert Path(ab_assets.definitions.__file__).is_relative_to(Path.cwd()), ab_assets.definitions.__file__
+assert jobs.launching._SETTINGS.is_file()
+assert jobs.serving._WORKSPACE.is_file()
+assert (ab_assets.commands.intake.DEFINED / "demo-specificity" / "benchmark.toml").is_file()
+"""
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "AB_ASSETS_HOME": str(tmp_path / "home")}
+    done = subprocess.run(
+        [sys.executable, "-c", said], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
