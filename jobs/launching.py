@@ -16,6 +16,7 @@ from ab_assets.errors import AbAssetsError
 from ab_assets.partitions import BENCHMARK, grid_key
 from resources.compute import ReportingTo, compute_here
 from resources.home import HomeResource
+from resources.runs import HOST, PID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,8 +114,8 @@ def run_job(
             },
             tags={
                 "ab_assets/asked_by": "cli",
-                "ab_assets/host": socket.gethostname(),
-                "ab_assets/pid": str(os.getpid()),
+                HOST: socket.gethostname(),
+                PID: str(os.getpid()),
             },
         )
     except AbAssetsError as raised:

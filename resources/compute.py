@@ -49,9 +49,6 @@ class Compute(ABC):
         Raises the error of the work; what was made before it stays.
         """
 
-    def cancel(self) -> None:  # noqa: B027 - work in this process is cancelled with it
-        """End everything that runs, from another thread."""
-
 
 class LocalCompute(Compute):
     """The worker's code in this process; several GPUs are shared by processes that it starts."""

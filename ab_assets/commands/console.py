@@ -43,18 +43,17 @@ def say_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 class TerminalProgress:
     """Progress bars on a terminal; elsewhere a line at most every ten seconds. Use it in a `with` block.
 
-    `plain`: lines on a terminal, too, where several report at once. `of`: before each message.
+    `of`: said before each message, where several processes report at once; these write lines on a terminal, too.
     """
 
-    def __init__(self, *, plain: bool = False, of: str = "") -> None:
-        self._lines = plain
+    def __init__(self, *, of: str = "") -> None:
         self._of = of
         self._bars: Bars | None = None
         self._tasks: dict[str, TaskID] = {}
         self._last: dict[str, float] = {}
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty() and not self._lines:
+        if sys.stderr.isatty() and not self._of:
             from rich.console import Console  # noqa: PLC0415 - only where there is a terminal
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ab_assets.artifacts.store import Ref
@@ -18,10 +15,11 @@ from ab_assets.errors import AbAssetsError, BadInputError, UnknownNameError
 from ab_assets.exports import export_csv
 from ab_assets.models.availability import availability, obtain_files, require_available
 from jobs.launching import open_instance, register, run_job
+from jobs.processes import run_side_by_side
 from resources.compute import compute_here
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from dagster import DagsterInstance
@@ -68,40 +66,27 @@ def _evaluate(
     """Evaluate the models, as many side by side as `compute` can, and return what failed."""
     failures = []
 
-    def evaluate(model: str) -> None:
+    def failed(model: str, error: AbAssetsError) -> None:
+        complain(f"  {model}: {error}")
+        failures.append(error)
+
+    if compute.side_by_side > 1 and len(models) > 1:
+        run_side_by_side(
+            {model: (evaluate_alone, (home, name, model, force)) for model in models}, compute.side_by_side, failed
+        )
+        return failures
+    for model in models:
         try:
             _run(instance, home, "evaluate", name, model=model, force=force, compute=compute)
         except AbAssetsError as error:
-            complain(f"  {model}: {error}")
-            failures.append(error)
-
-    if compute.side_by_side == 1 or len(models) < 2:
-        for model in models:
-            evaluate(model)
-        return failures
-    with ThreadPoolExecutor(min(len(models), compute.side_by_side)) as pool, _terminable():
-        running = [pool.submit(evaluate, model) for model in models]
-        try:
-            for done in as_completed(running):
-                done.result()
-        except BaseException:
-            compute.cancel()
-            raise
+            failed(model, error)
     return failures
 
 
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """While the block runs, SIGTERM interrupts it as Ctrl-C does: what runs elsewhere is then ended, too."""
-
-    def interrupt(number: int, frame: object) -> None:  # noqa: ARG001 - the arguments of every handler
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def evaluate_alone(home: Home, name: str, model: str, force: bool) -> None:  # noqa: FBT001 - what a process is given
+    """Evaluate one model in a process of its own, with an instance of its own: Dagster's are not for threads."""
+    with open_instance(home) as instance:
+        _run(instance, home, "evaluate", name, model=model, force=force, of=f"{model}: ")
 
 
 def _obtained(home: Home, models: Sequence[str]) -> tuple[list[str], list[AbAssetsError]]:
@@ -188,11 +173,11 @@ def _run(
     model: str | None = None,
     force: bool = False,
     compute: Compute | None = None,
+    of: str = "",
 ) -> RunResult:
     start = time.monotonic()
     title = f"{job} {benchmark}{f' {model}' if model else ''}"
-    side_by_side = compute is not None and compute.side_by_side > 1
-    with TerminalProgress(plain=side_by_side, of=f"{model}: " if side_by_side else "") as progress:
+    with TerminalProgress(of=of) as progress:
         result = run_job(
             defs, instance, home, job, benchmark, model=model, force=force, progress=progress, compute=compute
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from contextlib import contextmanager
 from dataclasses import replace
@@ -59,13 +58,12 @@ class RemoteTraceback(Exception):  # noqa: N818 - it stands below an error, as i
 class KubernetesCompute(Compute):
     """Each (benchmark, model) in a pod of its own, as kubernetes.toml says."""
 
-    side_by_side = 64
+    side_by_side = 8
     brings_weights = True
 
     def __init__(self, *, cluster: Callable[[Installation], Cluster] = connect, clock: Clock | None = None) -> None:
         self._connect = cluster
-        self._stop = threading.Event()
-        self._clock = clock or Clock(sleep=self._sleep)
+        self._clock = clock or Clock()
 
     def run(self, context: AssetExecutionContext, home: Home, work: Work, progress: Progress) -> Iterator[Outcome]:
         """Yield what each wanted partition shows, as soon as its pod has made it.
@@ -107,14 +105,6 @@ class KubernetesCompute(Compute):
             raise PodFailedError(
                 cause=Cause.CRASHED, what=f"the pod was done without {', '.join(sorted(left))}", where=first.name
             )
-
-    def cancel(self) -> None:
-        """End every pod that is followed, from another thread."""
-        self._stop.set()
-
-    def _sleep(self, seconds: float) -> None:
-        if self._stop.wait(seconds):
-            raise KeyboardInterrupt
 
     def _outcome(self, home: Home, work: Work, payload: Payload) -> Outcome:
         """Return what a pod has published, as soon as this machine sees it, too."""

@@ -24,6 +24,8 @@ Payload = dict[str, Any]
 class HomeMessages(PipesMessageReader):
     """dagster-pipes messages in `file`, which a pod sees as `path_in_pod`; `forward` brings what is new."""
 
+    expected_writer_count = 1  # dagster warns of a preview when its own is asked
+
     def __init__(self, file: Path, path_in_pod: str) -> None:
         self._file = file
         self._path_in_pod = path_in_pod

@@ -1,48 +1,346 @@
-"""Models run in pods of a real cluster."""
+"""Models run in pods of a real cluster, started by the command as its user starts it."""
 
 from __future__ import annotations
 
-import pytest
-from tests_support import write_specificity
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
 
-from ab_assets.commands.intake import add_benchmark
-from ab_assets.definitions import defs
-from ab_assets.progress import silent
-from jobs.launching import open_instance, register, run_job
-from resources.kubernetes.backend import KubernetesCompute
+import pytest
+from pod_cluster import kubectl, pod_image, pod_template
+from tests_support import TWINS, ab_assets, write_specificity
+
+from ab_assets.artifacts.store import Ref
+from ab_assets.graph import PRODUCTS
+from ab_assets.home import Home
 
 pytestmark = pytest.mark.cluster
 
+NAME = "tiny-specificity"
+NEEDS = "needs = { gpus = 1, cpus = 0.25, memory_gib = %s, shm_gib = 0.125 }\n"
+SIZES = {"twin-bert": 1.5, "twin-esm": 1.25, "twin-slow": 1.75}
+SLOW = """
+[twin-slow]
+title = "Slow twin"
+family = "bert"
+parameters = 6_000_000
+licence = "Apache-2.0"
+max_length = 254
+source = { kind = "twin", layers = 8, hidden = 128, seed = 3 }
+recipe = { epochs = 8, patience = 8, batch_size = 8, method = "full", learning_rate = 1e-4 }
+"""
 
-def evaluate(home, model, *, compute=None, progress=silent, force=False):
-    with open_instance(home) as instance:
-        return run_job(
-            defs, instance, home, "evaluate", "tiny-specificity", model=model,
-            compute=compute or KubernetesCompute(), progress=progress, force=force,
-        )  # fmt: skip
+
+def with_needs(text: str) -> str:
+    tables = re.split(r"(?m)^(?=\[)", text)
+    named = ((re.match(r"\[(.+)\]", table), table) for table in tables)
+    return "".join(table.rstrip() + "\n" + NEEDS % SIZES[name[1]] + "\n" if name else table for name, table in named)
+
+
+MODELS = with_needs(TWINS + SLOW)
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """Return a home with a benchmark that is prepared."""
-    from tests_support import TWINS
+    """Return the folder of a home with a benchmark of three models, prepared."""
+    root = tmp_path_factory.mktemp("prepared")
+    (root / "models").mkdir()
+    (root / "models" / "twins.toml").write_text(MODELS)
+    given = write_specificity(tmp_path_factory.mktemp("given") / NAME)
+    text = (given / "benchmark.toml").read_text()
+    (given / "benchmark.toml").write_text(text.replace('"twin-esm"]', '"twin-esm", "twin-slow"]'))
+    ab_assets(root, "add", str(given))
+    program = "import sys; from ab_assets.commands.rounds import _run; from jobs.launching import open_instance; "
+    program += "from ab_assets.home import Home; h = Home.from_environment()\n"
+    program += f"with open_instance(h) as i: _run(i, h, 'prepare', {NAME!r})"
+    subprocess.run([sys.executable, "-c", program], check=True, env=os.environ | {"AB_ASSETS_HOME": str(root)})
+    return root
 
-    from ab_assets.home import Home
 
-    home = Home(tmp_path_factory.mktemp("prepared"))
-    (home.root / "models").mkdir()
-    (home.root / "models" / "twins.toml").write_text(TWINS)
-    add_benchmark(write_specificity(tmp_path_factory.mktemp("given") / "tiny-specificity"), home)
+@pytest.fixture
+def home(pod_home, prepared):
+    """Return a function that makes such a home for pods."""
+    return lambda settings="": pod_home(settings, base=prepared, twins=MODELS)
+
+
+class Command:
+    """`ab-assets materialize` in the background, with one thread."""
+
+    def __init__(self, home: Home, *models: str, compute: str = "kubernetes") -> None:
+        self._log = home.root / f"said-{time.monotonic_ns()}.txt"
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "ab_assets.cli", "materialize", NAME, "--models", ",".join(models)],
+                env=os.environ | {"AB_ASSETS_HOME": str(home.root), "AB_ASSETS_COMPUTE": compute},
+                stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text()
+
+    def stop(self) -> None:
+        """End it, if it still runs, with what it started."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def ended(self, seconds: float = 240) -> int:
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.stop()
+            raise AssertionError(self.said) from None
+
+
+@pytest.fixture
+def materialize():
+    """Return a function that starts `ab-assets materialize` for some models of a home."""
+    started = []
+
+    def start(home: Home, *models: str, compute: str = "kubernetes") -> Command:
+        started.append(Command(home, *models, compute=compute))
+        return started[-1]
+
+    yield start
+    for command in started:
+        command.stop()
+
+
+def until(check, *, of: Command | None = None, seconds: float = 120):
+    """Return the first answer that is true."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if answer := check():
+            return answer
+        if of is not None and of.process.poll() is not None:
+            pytest.fail(f"the command ended first: {of.said}")
+        time.sleep(0.25)
+    pytest.fail(f"it did not happen{f': {of.said}' if of else ''}")
+    return None
+
+
+def jobs_of(namespace, model: str) -> list[dict]:
+    return [job for job in namespace.get("jobs") if job["metadata"]["labels"].get("ab-assets/model") == model]
+
+
+def pods_of(namespace, model: str, phase: str = "Running") -> list[dict]:
+    found = namespace.get("pods", "-l", f"ab-assets/model={model}")
+    return [pod for pod in found if pod["status"]["phase"] == phase and not pod["metadata"].get("deletionTimestamp")]
+
+
+def in_an_epoch(home: Home):
+    """Return a check whether a worker is in its second epoch or later."""
+    return lambda: any(
+        re.search("epoch [2-9] of", file.read_text()) for file in (home.root / "work").glob("*/messages-*.jsonl")
+    )
+
+
+def digests(home: Home, model: str) -> dict[str, str]:
+    names = (*PRODUCTS, "model_metrics")
+    return {name: home.store.require(Ref(name, NAME, model)).digest for name in names}
+
+
+def runs_log(home: Home) -> str:
+    """Return every event that Dagster keeps of this home's runs."""
+    from jobs.launching import open_instance
+
     with open_instance(home) as instance:
-        register(instance, ["tiny-specificity"])
-        run_job(defs, instance, home, "prepare", "tiny-specificity", progress=silent)
-    return home
+        records = [event for run in instance.get_runs() for event in instance.all_logs(run.run_id)]
+    return "\n".join(str(event) for event in records)
 
 
-def test_a_pod_makes_what_this_machine_makes(pod_home, prepared, namespace):
-    home = pod_home(base=prepared.root)
-    heard = []
-    result = evaluate(home, "twin-bert", progress=lambda *said: heard.append(said))
-    assert result.error is None
-    assert namespace.get("jobs") == []
-    result = evaluate(prepared, "twin-bert")
+def nothing_is_left(namespace, home: Home) -> None:
+    until(lambda: not namespace.get("jobs") and not namespace.get("pods"), seconds=60)
+    assert sorted(path.name for path in (home.root / "work").iterdir()) == ["home-id"]
+
+
+def test_each_model_has_a_job_of_its_own_size_the_third_waits_and_all_make_what_this_machine_makes(
+    home, namespace, prepared, materialize
+):
+    shared = home()
+    command = materialize(shared, *SIZES)
+    until(lambda: len(namespace.get("jobs")) == 3, of=command)
+    sizes = {}
+    for job in namespace.get("jobs"):
+        resources = job["spec"]["template"]["spec"]["containers"][0]["resources"]
+        assert resources["requests"]["memory"] == resources["limits"]["memory"]
+        assert resources["limits"]["nvidia.com/gpu"] == "1"
+        sizes[job["metadata"]["labels"]["ab-assets/model"]] = resources["limits"]["memory"]
+    assert sizes == {"twin-bert": "1536Mi", "twin-esm": "1280Mi", "twin-slow": "1792Mi"}
+    until(lambda: "waiting: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu" in runs_log(shared), of=command)
+    assert command.ended() == 0, command.said
+    nothing_is_left(namespace, shared)
+    here = materialize(Home(prepared), *SIZES, compute="local")
+    assert here.ended() == 0, here.said
+    for model in SIZES:
+        assert digests(shared, model) == digests(Home(prepared), model)
+    made = shared.store.require(Ref("predictions", NAME, "twin-esm")).manifest["made"]
+    assert made["gpus"] == 1
+    assert made["memory_gib_requested"] == 1.25
+    assert made["queue_seconds"] >= 0
+    assert made["start_seconds"] > 0
+    assert made["gpu_seconds_requested"] == pytest.approx(made["seconds"], abs=0.01)
+
+
+def test_a_pod_deleted_under_it_is_followed_by_one_that_goes_on(home, namespace, materialize):
+    shared = home()
+    command = materialize(shared, "twin-slow")
+    until(in_an_epoch(shared), of=command)
+    (pod,) = pods_of(namespace, "twin-slow")
+    kubectl("-n", namespace.name, "delete", "pod", pod["metadata"]["name"], "--wait=false")
+    assert command.ended() == 0, command.said
+    log = runs_log(shared)
+    assert "-1 ended: Deleted" in log or "-1 ended: Interrupted" in log
+    assert shared.store.require(Ref("fine_tuned_checkpoint", NAME, "twin-slow")).manifest["made"]["attempt"] == 2
+    assert went_on(log)
+    nothing_is_left(namespace, shared)
+
+
+def test_a_preempted_pod_waits_for_room_and_goes_on_from_its_checkpoint(home, namespace, materialize):
+    priority = f"{namespace.name}-first"
+    kubectl("create", "priorityclass", priority, "--value=1000")
+    try:
+        shared = home()
+        command = materialize(shared, "twin-slow")
+        until(in_an_epoch(shared), of=command)
+        namespace.apply(greedy_pod(priority, gpus=2))
+        until(lambda: namespace.get("pods", "-l", "who=greedy", "--field-selector=status.phase=Running"), of=command)
+        until(lambda: namespace.get("pods", "-l", "ab-assets/attempt=2"), of=command)
+        kubectl("-n", namespace.name, "delete", "pod", "greedy", "--now")
+        assert command.ended() == 0, command.said
+    finally:
+        kubectl("delete", "priorityclass", priority)
+    log = runs_log(shared)
+    assert "-1 ended: Preempted" in log
+    assert went_on(log)
+    nothing_is_left(namespace, shared)
+
+
+def test_a_pod_out_of_memory_gets_the_next_memory_step_and_then_succeeds(home, namespace, materialize):
+    shared = home("memory_steps = [8]\n[models.twin-bert]\nmemory_gib = 0.2\n")
+    command = materialize(shared, "twin-bert")
+    assert command.ended() == 0, command.said
+    assert "-1 ended: OutOfMemory: the container used more than its limit of 205Mi" in runs_log(shared)
+    made = shared.store.require(Ref("predictions", NAME, "twin-bert")).manifest["made"]
+    assert (made["attempt"], made["memory_gib_requested"]) == (2, 1.6)
+    nothing_is_left(namespace, shared)
+
+
+def test_memory_is_raised_twice_at_most(home, namespace, materialize):
+    shared = home("memory_steps = [1.1, 1.2]\n[models.twin-bert]\nmemory_gib = 0.1\n")
+    command = materialize(shared, "twin-bert")
+    assert command.ended() == 1
+    assert "the pod ended: OutOfMemory (attempt 3, after OutOfMemory, OutOfMemory)" in command.said
+    assert "memory_gib of the model in kubernetes.toml" in command.said
+    nothing_is_left(namespace, shared)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("[models.twin-bert]\nimage = 'registry.invalid/none:1'\n", "ImagePull", "registry.invalid/none:1"),
+        ("[models.twin-bert]\nimage = 'No:Image:Name'\n", "ImagePull", "InvalidImageName"),
+        ("[models.twin-bert]\ngpus = 5\n", "Unschedulable", "Insufficient nvidia.com/gpu"),
+        ("[models.twin-bert]\nruntime_class = 'none-such'\n", "Refused", "none-such"),
+        ("[models.twin-bert]\nshm_gib = 0\nnode_selector = {'a b' = 'c'}\n", "InvalidSpec", "a b"),
+    ],
+)
+def test_a_pod_that_cannot_start_ends_in_its_cause_without_another(home, namespace, materialize, case):
+    settings, cause, detail = case
+    shared = home(f"waiting = {{ schedule_minutes = 0.1, trouble_minutes = 0.1 }}\n{settings}")
+    command = materialize(shared, "twin-bert")
+    assert command.ended() == 1
+    assert f"the pod ended: {cause} (attempt 1)" in command.said
+    assert detail in command.said
+    nothing_is_left(namespace, shared)
+
+
+def test_an_error_of_the_work_is_the_same_as_here_with_its_traceback_in_the_runs_log(home, namespace, materialize):
+    shared = home()
+    gone = MODELS.replace(
+        'source = { kind = "twin", layers = 3, hidden = 32, seed = 1 }',
+        f'source = {{ kind = "local", directory = "nowhere", revision = "{"a" * 64}" }}',
+    )
+    (shared.root / "models" / "twins.toml").write_text(gone)
+    command = materialize(shared, "twin-bert")
+    assert command.ended() == 4
+    assert "nowhere" in command.said
+    log = runs_log(shared)
+    assert "in require_available" in log or "in obtain_files" in log or "in _refuse" in log
+    nothing_is_left(namespace, shared)
+
+
+def test_a_killed_run_is_followed_on_by_the_next_in_the_same_pod(home, namespace, materialize):
+    shared = home()
+    command = materialize(shared, "twin-slow")
+    until(in_an_epoch(shared), of=command)
+    (pod,) = pods_of(namespace, "twin-slow")
+    command.stop()
+    again = materialize(shared, "twin-slow")
+    until(lambda: "follow" in runs_log(shared), of=again)
+    assert [one["metadata"]["uid"] for one in namespace.get("pods")] == [pod["metadata"]["uid"]]
+    assert again.ended() == 0, again.said
+    assert shared.store.require(Ref("predictions", NAME, "twin-slow")).manifest["made"]["attempt"] == 1
+    nothing_is_left(namespace, shared)
+
+
+def test_what_a_pod_did_while_nobody_followed_it_is_collected(home, namespace, materialize):
+    shared = home()
+    command = materialize(shared, "twin-bert")
+    until(lambda: pods_of(namespace, "twin-bert"), of=command)
+    command.stop()
+    until(lambda: jobs_of(namespace, "twin-bert")[0]["status"].get("succeeded"))
+    again = materialize(shared, "twin-bert")
+    assert again.ended() == 0, again.said
+    nothing_is_left(namespace, shared)
+
+
+def test_a_cancelled_run_lets_its_pod_save_and_the_next_goes_on(home, namespace, materialize):
+    shared = home()
+    command = materialize(shared, "twin-slow")
+    until(in_an_epoch(shared), of=command)
+    command.process.send_signal(signal.SIGTERM)
+    assert command.ended() != 0
+    nothing_is_left_soon = until(lambda: not namespace.get("jobs") and not namespace.get("pods"))
+    assert nothing_is_left_soon
+    assert list((shared.root / "cache" / "unfinished").glob("*/*"))
+    again = materialize(shared, "twin-slow")
+    assert again.ended() == 0, again.said
+    assert went_on(runs_log(shared))
+    nothing_is_left(namespace, shared)
+
+
+def test_other_resources_and_images_reuse_every_artifact(home, namespace, materialize):
+    shared = home()
+    command = materialize(shared, "twin-bert", "twin-esm")
+    assert command.ended() == 0, command.said
+    before = [digests(shared, model) for model in ("twin-bert", "twin-esm")]
+    with (shared.root / "kubernetes.toml").open("a") as out:
+        out.write("[models.twin-bert]\ngpus = 2\nmemory_gib = 3\nimage = 'registry.invalid/other:2'\n")
+    again = materialize(shared, "twin-bert", "twin-esm")
+    assert again.ended() == 0, again.said
+    assert "twin-bert: 0 made, 6 reused" in again.said
+    assert [digests(shared, model) for model in ("twin-bert", "twin-esm")] == before
+    stale = [row for row in json.loads(ab_assets(shared.root, "plan", NAME, "--json")) if row["status"] != "fresh"]
+    assert {row["model"] for row in stale} <= {"twin-slow", None}
+
+
+def went_on(log: str) -> bool:
+    """Tell whether a pod took up a fit where another had left it."""
+    return "resumed after step" in log
+
+
+def greedy_pod(priority: str, *, gpus: int) -> dict:
+    template = pod_template()
+    container = template["containers"][0] | {
+        "image": pod_image(), "command": ["sleep", "3600"], "resources": {"limits": {"nvidia.com/gpu": str(gpus)}},
+    }  # fmt: skip
+    return {
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "greedy", "labels": {"who": "greedy"}},
+        "spec": template | {"containers": [container], "priorityClassName": priority, "restartPolicy": "Never"},
+    }  # fmt: skip

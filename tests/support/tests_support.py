@@ -155,8 +155,12 @@ def write_paratope(folder: Path, *, count: int = 40, seed: int = 2, toml: str = 
 
 
 def ab_assets(home: Path, *arguments: str) -> str:
-    """Run the command in a process of its own, with all its threads, and return what it printed."""
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    """Run the command in a process of its own and return what it printed.
+
+    It has all threads, or one where tests run side by side.
+    """
+    alone = "PYTEST_XDIST_WORKER" not in os.environ
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS" or not alone}
     done = subprocess.run(
         [sys.executable, "-m", "ab_assets.cli", *arguments],
         capture_output=True,

@@ -1,0 +1,46 @@
+"""Runs whose process is gone: they are ended, so that nothing waits for them."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from dagster import DagsterRunStatus, RunsFilter
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance, DagsterRun
+
+HOST, PID = "ab_assets/host", "ab_assets/pid"
+"""Tags of a run that the command line makes in its own process."""
+
+# A run that failed may be started again, and goes on with the pod that it had.
+_RESPITE_SECONDS = 600.0
+
+
+def end_dead_runs(instance: DagsterInstance) -> list[str]:
+    """Report as failed the command line's runs of this machine whose process has died; return their ids."""
+    filters = RunsFilter(
+        statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.STARTING], tags={HOST: socket.gethostname()}
+    )
+    dead = [run for run in instance.get_runs(filters) if not _alive(int(run.tags[PID]))]
+    for run in dead:
+        instance.report_run_failed(run, f"The process {run.tags[PID]} that made this run on {run.tags[HOST]} is gone.")
+    return [run.run_id for run in dead]
+
+
+def is_gone(instance: DagsterInstance, run_id: str) -> bool:
+    """Tell whether nobody will come back to what this run has started."""
+    record = instance.get_run_record_by_id(run_id)
+    if record is None:
+        return True
+    run: DagsterRun = record.dagster_run
+    if run.status is DagsterRunStatus.FAILURE:
+        return time.time() - record.update_timestamp.timestamp() > _RESPITE_SECONDS
+    return run.is_finished
+
+
+def _alive(pid: int) -> bool:
+    import psutil  # noqa: PLC0415 - only here
+
+    return bool(psutil.pid_exists(pid))
