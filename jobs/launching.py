@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 _SETTINGS = Path(__file__).resolve().parents[1] / "deploy" / "laptop" / "dagster.yaml"
 
+# Set by Kubernetes in every container:
+# https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
+_IN_A_POD = "KUBERNETES_SERVICE_HOST"
+
 
 @dataclass(frozen=True, slots=True)
 class Made:
@@ -51,7 +55,13 @@ class RunResult:
 
 
 def prepare_dagster_home(home: Home) -> Path:
-    """Return DAGSTER_HOME inside the home, with the laptop's dagster.yaml when it has none."""
+    """Return DAGSTER_HOME inside the home, with the laptop's dagster.yaml when it has none.
+
+    In a pod it is the one that the deployment gives, so that commands there use the instance that the UI shows.
+    """
+    given = Path(os.environ.get("DAGSTER_HOME", ""))
+    if _IN_A_POD in os.environ and (given / "dagster.yaml").is_file():
+        return given
     home.dagster.mkdir(parents=True, exist_ok=True)
     if not (home.dagster / "dagster.yaml").exists():
         shutil.copyfile(_SETTINGS, home.dagster / "dagster.yaml")

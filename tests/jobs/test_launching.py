@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ab_assets.definitions import defs
 from ab_assets.progress import silent
-from jobs.launching import open_instance, register, run_job
+from jobs.launching import open_instance, prepare_dagster_home, register, run_job
 
 
 def test_the_caller_hears_how_far_long_work_is(made):
@@ -38,3 +38,17 @@ def test_an_error_of_the_work_is_returned(made):
         result = run_job(defs, instance, made, "prepare", "nothing-here", progress=silent)
     assert result.error is not None
     assert result.error.exit_code == 2
+
+
+def test_in_a_pod_commands_use_the_instance_that_the_deployment_gives(home, tmp_path, monkeypatch):
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    assert prepare_dagster_home(home) == home.dagster
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    assert prepare_dagster_home(home) == tmp_path
+
+
+def test_a_pod_without_given_settings_takes_the_homes(home, tmp_path, monkeypatch):
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    assert prepare_dagster_home(home) == home.dagster
