@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import uuid
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from dagster import DagsterEventType, DagsterInstance, Failure
 
+from ab_assets.artifacts.durable import write_atomically
 from ab_assets.errors import AbAssetsError
 from ab_assets.partitions import BENCHMARK, grid_key
 from resources.compute import ReportingTo, compute_here
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from ab_assets.progress import Progress
     from resources.compute import Compute
 
-_SETTINGS = Path(__file__).resolve().parents[1] / "deploy" / "laptop" / "dagster.yaml"
+_LAPTOP = Path(__file__).resolve().parents[1] / "deploy" / "laptop"
+_SETTINGS = {1: _LAPTOP / "dagster.yaml", 2: _LAPTOP / "dagster-with-pods.yaml"}
+"""By whether one model runs at a time, or several."""
 
 # Set by Kubernetes in every container:
 # https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
@@ -55,7 +57,7 @@ class RunResult:
 
 
 def prepare_dagster_home(home: Home) -> Path:
-    """Return DAGSTER_HOME inside the home, with the laptop's dagster.yaml when it has none.
+    """Return DAGSTER_HOME inside the home, with the laptop's dagster.yaml unless it has one of its own.
 
     In a pod it is the one that the deployment gives, so that commands there use the instance that the UI shows.
     """
@@ -63,8 +65,11 @@ def prepare_dagster_home(home: Home) -> Path:
     if _IN_A_POD in os.environ and (given / "dagster.yaml").is_file():
         return given
     home.dagster.mkdir(parents=True, exist_ok=True)
-    if not (home.dagster / "dagster.yaml").exists():
-        shutil.copyfile(_SETTINGS, home.dagster / "dagster.yaml")
+    settings, shipped = home.dagster / "dagster.yaml", [file.read_text("utf-8") for file in _SETTINGS.values()]
+    wanted = _SETTINGS[min(2, compute_here().side_by_side)].read_text("utf-8")
+    found = settings.read_text("utf-8") if settings.exists() else None
+    if found is None or (found in shipped and found != wanted):
+        write_atomically(settings, wanted)
     return home.dagster
 
 

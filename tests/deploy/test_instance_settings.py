@@ -62,8 +62,8 @@ def test_the_cluster_asks_postgresql_with_what_the_environment_says(cluster):
 
 
 def test_every_key_is_one_that_dagster_knows(tmp_path, monkeypatch):
-    for name in ("laptop", "cluster"):
-        shutil.copy(DEPLOY / name / "dagster.yaml", tmp_path)
+    for name in ("laptop/dagster.yaml", "laptop/dagster-with-pods.yaml", "cluster/dagster.yaml"):
+        shutil.copy(DEPLOY / name, tmp_path / "dagster.yaml")
         settings, _ = dagster_instance_config(str(tmp_path))
         assert settings["telemetry"] == {"enabled": False}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ab_assets.definitions import defs
+from ab_assets.home import Home
 from ab_assets.progress import silent
 from jobs.launching import open_instance, prepare_dagster_home, register, run_job
 
@@ -52,3 +53,16 @@ def test_a_pod_without_given_settings_takes_the_homes(home, tmp_path, monkeypatc
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     assert prepare_dagster_home(home) == home.dagster
+
+
+def test_settings_follow_the_compute_unless_they_were_edited(tmp_path, monkeypatch):
+    home = Home(tmp_path)
+    settings = prepare_dagster_home(home) / "dagster.yaml"
+    assert "max_concurrent_runs: 2" in settings.read_text()
+    monkeypatch.setenv("AB_ASSETS_COMPUTE", "kubernetes")
+    prepare_dagster_home(home)
+    assert "max_concurrent_runs: 10" in settings.read_text()
+    settings.write_text(settings.read_text() + "# mine\n")
+    monkeypatch.delenv("AB_ASSETS_COMPUTE")
+    prepare_dagster_home(home)
+    assert settings.read_text().endswith("# mine\n")
