@@ -10,7 +10,7 @@ AbAssetsError
 ├── UnavailableError             weights or data are not on this machine         4
 ├── CorruptArtifactError         a stored file is not what its manifest says     5
 ├── MissingArtifactError         an upstream result has not been made yet        6
-├── PodFailedError               a pod ended without its work being done          1
+├── ComputeFailedError           the place where a model ran ended the work      1
 ├── FitFailedError               training produced no usable model               1
 └── InterruptedFitError          a fit was told to stop, and can go on later     1
 
@@ -114,8 +114,8 @@ class MissingArtifactError(AbAssetsError):
     exit_code = 6
 
 
-class PodFailedError(AbAssetsError):
-    """A pod ended without its work being done; `cause` is the name of what ended it."""
+class ComputeFailedError(AbAssetsError):
+    """Where a model ran, something other than the work ended it; `cause` is its name, such as OutOfMemory."""
 
     def __init__(self, *, cause: str, what: str, where: str = "", found: str = "", hint: str = "") -> None:
         self.cause = cause

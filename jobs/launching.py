@@ -14,7 +14,7 @@ from dagster import DagsterEventType, DagsterInstance, Failure
 from ab_assets.artifacts.durable import write_atomically
 from ab_assets.errors import AbAssetsError
 from ab_assets.partitions import BENCHMARK, grid_key
-from resources.compute import ReportingTo, compute_here
+from resources.compute import Reporting, ReportingTo, compute_here
 from resources.home import HomeResource
 from resources.runs import HOST, PID
 
@@ -94,12 +94,13 @@ def run_job(
     *,
     model: str | None = None,
     force: bool = False,
-    progress: Progress,
+    progress: Progress | None,
     compute: Compute | None = None,
 ) -> RunResult:
     """Run one job for one partition here and now; an error of the work is returned, not raised.
 
-    `compute`: where models are run, by default as AB_ASSETS_COMPUTE says.
+    `progress`: None writes it into the run's log. `compute`: where models are run, by default as AB_ASSETS_COMPUTE
+    says.
     """
     definition = defs.resolve_job_def(job)
     run_id, error = str(uuid.uuid4()), None
@@ -114,7 +115,7 @@ def run_job(
             },
             resources={
                 "home": HomeResource(root=str(home.root)),
-                "reporting": ReportingTo(progress),
+                "reporting": ReportingTo(progress) if progress else Reporting(),
                 "compute": compute or compute_here(),
             },
             tags={

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from abc import ABC, abstractmethod
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dagster import ConfigurableResource
 
-from ab_assets.errors import BadInputError
+from ab_assets.errors import BadInputError, ComputeFailedError
 
 if TYPE_CHECKING:
     import logging
@@ -51,7 +52,13 @@ class Compute(ABC):
 
 
 class LocalCompute(Compute):
-    """The worker's code in this process; several GPUs are shared by processes that it starts."""
+    """The worker's code in this process; several GPUs are shared by processes that it starts.
+
+    `deadline_hours`: after so many, the work is ended where it next says how far it is.
+    """
+
+    def __init__(self, *, deadline_hours: float = math.inf) -> None:
+        self._deadline_hours = deadline_hours
 
     def run(
         self,
@@ -60,26 +67,41 @@ class LocalCompute(Compute):
         work: Work,
         progress: Progress,
     ) -> Iterator[Outcome]:
-        """Yield what each wanted partition shows."""
-        from ab_assets.artifacts.costs import Asked, Meter  # noqa: PLC0415 - a process that runs no model loads no worker
+        """Yield what each wanted partition shows. Raises ComputeFailedError for memory and the deadline."""
+        from ab_assets.artifacts.costs import Asked, Meter  # noqa: PLC0415 - only a process that runs a model
         from ab_assets.work import run_work  # noqa: PLC0415 - the same
 
-        with Meter(Asked()) as meter:
-            yield from run_work(home, work, progress, meter)
+        end = time.monotonic() + self._deadline_hours * 3600
+
+        def limited(message: str, done: int, total: int) -> None:
+            progress(message, done, total)
+            if time.monotonic() > end:
+                what = f"the work was not done in {self._deadline_hours:g} hours"
+                raise ComputeFailedError(cause="Deadline", what=what, hint="The next run goes on from what is there.")
+
+        try:
+            with Meter(Asked()) as meter:
+                yield from run_work(home, work, limited, meter)
+        except MemoryError as error:
+            where = f"{work.benchmark}|{work.model}"
+            raise ComputeFailedError(cause="OutOfMemory", what="there is too little memory", where=where) from error
 
 
 def compute_here() -> Compute:
-    """Return what AB_ASSETS_COMPUTE names: local (the default) or kubernetes."""
-    name = os.environ.get(VARIABLE) or "local"
+    """Return what AB_ASSETS_COMPUTE names, by default local."""
+    return compute_of(os.environ.get(VARIABLE) or "local")
+
+
+def compute_of(name: str) -> Compute:
+    """Return the place of that name: local or kubernetes."""
     if name == "local":
         return LocalCompute()
     if name == "kubernetes":
         from resources.kubernetes.backend import KubernetesCompute  # noqa: PLC0415 - only where there are pods
 
         return KubernetesCompute()
-    raise BadInputError(
-        what=f"{VARIABLE} names no place to run models", found=repr(name), expected="local or kubernetes"
-    )
+    what = f"{VARIABLE} names no place to run models"
+    raise BadInputError(what=what, found=repr(name), expected="local or kubernetes")
 
 
 class Reporting(ConfigurableResource):  # type: ignore[type-arg] # dagster leaves its parameter open

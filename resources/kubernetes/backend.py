@@ -14,7 +14,7 @@ from ab_assets.artifacts.durable import write_atomically
 from ab_assets.artifacts.fingerprint import digest_of
 from ab_assets.artifacts.publication import Outcome
 from ab_assets.artifacts.store import Ref
-from ab_assets.errors import AbAssetsError, PodFailedError
+from ab_assets.errors import AbAssetsError, ComputeFailedError
 from ab_assets.graph import question_of
 from ab_assets.work import answered
 from resources.compute import Compute
@@ -68,7 +68,7 @@ class KubernetesCompute(Compute):
     def run(self, context: AssetExecutionContext, home: Home, work: Work, progress: Progress) -> Iterator[Outcome]:
         """Yield what each wanted partition shows, as soon as its pod has made it.
 
-        Raises the error of the work as if it had happened here, or PodFailedError with the cause.
+        Raises the error of the work as if it had happened here, or ComputeFailedError with the cause.
         """
         known = answered(home, work)
         yield from known
@@ -98,11 +98,11 @@ class KubernetesCompute(Compute):
             raise _error(failed, context) from _trace(failed.said)
         except (OutageError, RefusalError) as error:
             cause = Cause.REFUSED if isinstance(error, RefusalError) else Cause.UNREACHABLE
-            raise PodFailedError(
+            raise ComputeFailedError(
                 cause=cause, what=f"the cluster was asked for a pod ({cause})", found=str(error), hint=_HINTS[cause]
             ) from error
         if left := missing.wanted - told:
-            raise PodFailedError(
+            raise ComputeFailedError(
                 cause=Cause.CRASHED, what=f"the pod was done without {', '.join(sorted(left))}", where=first.name
             )
 
@@ -115,7 +115,7 @@ class KubernetesCompute(Compute):
             if artifact is not None and artifact.digest == payload["digest"]:
                 return Outcome(ref, artifact, reused=payload["reused"])
             if self._clock.now() > limit:
-                raise PodFailedError(
+                raise ComputeFailedError(
                     cause=Cause.CRASHED,
                     what="what the pod has published is not to be seen here",
                     where=str(home.root),
@@ -181,7 +181,7 @@ def _error(failed: Failed, context: AssetExecutionContext) -> AbAssetsError:
     hint = _HINTS.get(ending.cause, "")
     if ending.cause in RESUMED:
         hint = "Run it again: it goes on from the newest snapshot."
-    return PodFailedError(
+    return ComputeFailedError(
         cause=ending.cause,
         what=f"the pod ended: {ending.cause} (attempt {tries}{earlier})",
         where=failed.launch.job_name,

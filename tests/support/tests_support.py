@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -170,3 +171,19 @@ def ab_assets(home: Path, *arguments: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def kill_at(word: str, benchmark: str, model: str, place: str) -> None:
+    """Evaluate in this process and kill it when progress with this word is heard; the home is AB_ASSETS_HOME."""
+    from ab_assets.definitions import defs
+    from ab_assets.home import Home
+    from jobs.launching import open_instance, run_job
+    from resources.compute import compute_of
+
+    def progress(message: str, done: int, total: int) -> None:
+        if message.startswith(word):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    home = Home.from_environment()
+    with open_instance(home) as instance:
+        run_job(defs, instance, home, "evaluate", benchmark, model=model, progress=progress, compute=compute_of(place))
