@@ -1,0 +1,115 @@
+"""What Dagster's runs say of each benchmark: which are under way, which are in a person's hands, how ours ended."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, get_args
+
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
+
+from ab_assets.graph import NODES, Job
+from ab_assets.keys import is_key
+from ab_assets.partitions import BENCHMARK, MODEL, grid_key
+from sensors.due import TRIES, Ended, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+ASKED_BY, ASKED_FOR, WHY = "ab_assets/asked_by", "ab_assets/asked_for", "ab_assets/why"
+REFRESH = "refresh"
+PARTITION = "dagster/partition"
+
+ACTIVE = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+_HOW = {
+    DagsterRunStatus.SUCCESS: "succeeded",
+    DagsterRunStatus.FAILURE: "failed",
+    DagsterRunStatus.CANCELED: "canceled",
+}
+
+# A command goes on with its next job at once; a minute after the last one it is done.
+_BETWEEN_JOBS_SECONDS = 60
+_COMMANDS_LOOKED_AT = 50
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """`running`: {benchmark: targets with a run that is not over}; `held`: benchmarks a command is working on."""
+
+    running: Mapping[str, frozenset[Target]]
+    held: frozenset[str]
+
+
+def under_way(instance: DagsterInstance, now: float | None = None) -> UnderWay:
+    """Return what is under way; a run of a command whose process is gone is not."""
+    now = time.time() if now is None else now
+    running: dict[str, set[Target]] = defaultdict(set)
+    for record in instance.get_run_records(RunsFilter(statuses=ACTIVE)):
+        for target in targets_of(record.dagster_run) if not _is_dead(record.dagster_run) else ():
+            running[target.benchmark].add(target)
+    held = set()
+    for record in instance.get_run_records(RunsFilter(tags={ASKED_BY: "cli"}), limit=_COMMANDS_LOOKED_AT):
+        recent = record.end_time is None or now - record.end_time < _BETWEEN_JOBS_SECONDS
+        if recent and _is_alive_here(record.dagster_run):
+            held |= {target.benchmark for target in targets_of(record.dagster_run)}
+    return UnderWay({name: frozenset(targets) for name, targets in running.items()}, frozenset(held))
+
+
+def ended(instance: DagsterInstance, target: Target) -> list[Ended]:
+    """Return how the last runs of a target ended that were asked for from here, newest first."""
+    records = instance.get_run_records(
+        RunsFilter(
+            job_name=target.job, statuses=list(_HOW), tags={ASKED_BY: REFRESH, PARTITION: partition_key(target)}
+        ),
+        limit=TRIES,
+    )
+    runs = [record.dagster_run for record in records]
+    return [Ended(run.tags.get(ASKED_FOR, ""), _HOW[run.status]) for run in runs]  # type: ignore[arg-type] # of _HOW
+
+
+def partition_key(target: Target) -> str:
+    """Return the partition key of a target."""
+    return target.benchmark if target.model is None else grid_key(target.benchmark, target.model)
+
+
+def targets_of(run: DagsterRun) -> list[Target]:
+    """Return what a run makes: of a named job that, of chosen assets whatever jobs they belong to."""
+    benchmark = run.tags.get(f"{PARTITION}/{BENCHMARK}") or run.tags.get(PARTITION, "")
+    if not is_key(benchmark):
+        return []
+    model = run.tags.get(f"{PARTITION}/{MODEL}")
+    jobs: Iterable[Job] = [job for job in get_args(Job) if job == run.job_name]
+    if not jobs:
+        assets = [key.to_user_string() for key in run.asset_selection or ()]
+        jobs = {NODES[name].job for name in assets if name in NODES} or get_args(Job)
+    return [Target(job, benchmark, model if job == "evaluate" else None) for job in sorted(jobs)]
+
+
+def _is_dead(run: DagsterRun) -> bool:
+    return run.tags.get(ASKED_BY) == "cli" and _is_here(run) and not _is_alive_here(run)
+
+
+def _is_here(run: DagsterRun) -> bool:
+    return run.tags.get("ab_assets/host") == socket.gethostname()
+
+
+def _is_alive_here(run: DagsterRun) -> bool:
+    pid = run.tags.get("ab_assets/pid", "")
+    if not _is_here(run) or not pid.isdecimal():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
