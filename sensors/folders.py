@@ -88,7 +88,7 @@ def _found(folder: Path, declared: Sequence[str]) -> tuple[list[str], bool]:
         f"{name}: its sha256 is not the one in {name}{SIDECAR}. Copy it again, or remove {name}{SIDECAR}."
         for name in wrong
     ]
-    return problems, _marker_is_last(folder) or set(declared) <= right
+    return problems, _marker_is_last(folder) or {FILE_NAME, *declared} <= right
 
 
 def _record(home: Home) -> Path:
