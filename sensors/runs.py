@@ -29,8 +29,9 @@ ACTIVE = [
     DagsterRunStatus.STARTING,
     DagsterRunStatus.STARTED,
     DagsterRunStatus.CANCELING,
+    DagsterRunStatus.SUSPENDED,
 ]
-_HOW = {
+HOW = {
     DagsterRunStatus.SUCCESS: "succeeded",
     DagsterRunStatus.FAILURE: "failed",
     DagsterRunStatus.CANCELED: "canceled",
@@ -67,13 +68,11 @@ def under_way(instance: DagsterInstance, now: float | None = None) -> UnderWay:
 def ended(instance: DagsterInstance, target: Target) -> list[Ended]:
     """Return how the last runs of a target ended that were asked for from here, newest first."""
     records = instance.get_run_records(
-        RunsFilter(
-            job_name=target.job, statuses=list(_HOW), tags={ASKED_BY: REFRESH, PARTITION: partition_key(target)}
-        ),
+        RunsFilter(job_name=target.job, statuses=list(HOW), tags={ASKED_BY: REFRESH, PARTITION: partition_key(target)}),
         limit=TRIES,
     )
     runs = [record.dagster_run for record in records]
-    return [Ended(run.tags.get(ASKED_FOR, ""), _HOW[run.status]) for run in runs]  # type: ignore[arg-type] # of _HOW
+    return [Ended(run.tags.get(ASKED_FOR, ""), HOW[run.status]) for run in runs]  # type: ignore[arg-type] # of HOW
 
 
 def partition_key(target: Target) -> str:

@@ -94,7 +94,9 @@ def test_what_was_seen_survives_as_json():
     assert from_json(as_json(seen)) == seen
 
 
-@pytest.mark.parametrize("garbled", [None, [], "text", {"x": 1}, {"x": {"stamp": "a"}}, {"x": {"stamp": 1, "since": 0}}])
+@pytest.mark.parametrize(
+    "garbled", [None, [], "text", {"x": 1}, {"x": {"stamp": "a"}}, {"x": {"stamp": 1, "since": 0}}]
+)
 def test_a_garbled_record_is_no_record(garbled):
     assert from_json(garbled) == {}
 
@@ -119,7 +121,10 @@ class World:
         for _ in range(self.rng.randint(1, 6)):
             kind = self.rng.choice(["replace", "replace", "delete", "rename", "touch"]) if there else "upload"
             if kind == "upload":
-                time, there = self._upload(name, time, self.rng.choice(["plain", "toml-last", "digests", "renamed"])), True
+                time, there = (
+                    self._upload(name, time, self.rng.choice(["plain", "toml-last", "digests", "renamed"])),
+                    True,
+                )
             elif kind == "replace":
                 time = self._upload(name, time, self.rng.choice(["plain", "digests", "renamed"]))
             elif kind == "delete":

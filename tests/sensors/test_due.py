@@ -25,9 +25,9 @@ class Made:
                 target = Target(node.job, "b", model)
                 reasons = ("not made yet",) if target in stale else ()
                 asked = f"{name} {model} of {content}"
-                self.steps.append(Step(Ref(name, "b", model), "stale" if reasons else "fresh", reasons, asked))
-                if not reasons or (answered and target == REPORT):
-                    self.steps[-1] = Step(Ref(name, "b", model), self.steps[-1].status, reasons, asked, True)
+                known = not reasons or (answered and target == REPORT)
+                status = "stale" if reasons else "fresh"
+                self.steps.append(Step(Ref(name, "b", model), status, reasons, asked, answered=known))
 
 
 def ask(made: Made, running=(), past=None, cannot=None) -> Due:
@@ -142,7 +142,9 @@ def test_every_round_ends_whatever_fails():
         while (found := ask(Made(*stale), past=past)).requests:
             for request in found.requests:
                 bad = request.target in hopeless or rng.random() < 0.2
-                past.setdefault(request.target, []).insert(0, Ended(request.asked_for, "failed" if bad else "succeeded"))
+                past.setdefault(request.target, []).insert(
+                    0, Ended(request.asked_for, "failed" if bad else "succeeded")
+                )
                 if not bad:
                     stale.discard(request.target)
                 count += 1

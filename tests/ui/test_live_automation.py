@@ -11,7 +11,7 @@ import time
 
 import pytest
 from dagster import DagsterInstance, RunsFilter
-from tests_support import TWINS, write_specificity
+from tests_support import TWINS, antibody_rows, write_csv, write_specificity
 
 from ab_assets.artifacts.store import Ref
 from ab_assets.home import Home
@@ -73,14 +73,14 @@ def ticks(instance, name):
     """Return the ticks of a sensor that are over, newest first."""
     [state] = [one for one in instance.all_instigator_state() if one.name == name]
     found = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=500)
-    return [one for one in found if one.status.value not in {"STARTED"}]
+    return [one for one in found if one.status.value != "STARTED"]
 
 
 def runs(instance):
     return sorted((run.job_name, run.tags["dagster/partition"], run.status.value) for run in instance.get_runs())
 
 
-def test_a_dropped_folder_becomes_a_report_and_touching_it_starts_nothing(live, tmp_path):
+def test_a_dropped_folder_becomes_a_report_touching_it_starts_nothing_and_other_content_another(live, tmp_path):
     home, instance, daemon, log = live
     folder = write_specificity(tmp_path / "tiny-live")
     shutil.copytree(folder, home.folder("tiny-live"))
@@ -104,3 +104,8 @@ def test_a_dropped_folder_becomes_a_report_and_touching_it_starts_nothing(live, 
     taken = time.time()
     until(lambda: len([one for one in ticks(instance, "refresh") if one.timestamp > taken]) >= LOOKS, daemon, log)
     assert runs(instance) == first
+    earlier = home.store.require(Ref("report", "tiny-live")).digest
+    write_csv(home.folder("tiny-live") / "antibodies.csv", antibody_rows(60, seed=9))
+    until(lambda: home.store.require(Ref("report", "tiny-live")).digest != earlier, daemon, log)
+    until(lambda: not instance.get_runs(RunsFilter(statuses=ACTIVE)), daemon, log)
+    assert runs(instance) == sorted(first * 2)
