@@ -117,7 +117,8 @@ def test_models_that_cannot_be_run_are_named_and_the_report_goes_on(automation):
 
 
 def test_retired_and_broken_ones_are_left_alone(tiny):
-    write_specificity(tiny.home.folder("other"), toml=ONE_MODEL + "\n[training]\nmethod = \"full\"\ntrainable_layers = 2\n")
+    contradiction = '\n[training]\nmethod = "full"\ntrainable_layers = 2\n'
+    write_specificity(tiny.home.folder("other"), toml=ONE_MODEL + contradiction)
     tiny.arrive()
     folder = tiny.home.folder("tiny")
     (folder / "benchmark.toml").write_text(ONE_MODEL.replace("task", "retired = true\ntask"))
