@@ -6,6 +6,8 @@ import time
 
 from dagster import DefaultSensorStatus, SensorEvaluationContext, SensorResult, sensor
 
+from ab_assets.errors import AbAssetsError
+from ab_assets.home import Home
 from ab_assets.partitions import BENCHMARK, BENCHMARKS
 from resources.home import HomeResource
 from sensors.arrivals import Arrivals, arrivals
@@ -26,9 +28,10 @@ _EXAMINED_PER_TICK = 200
 def incoming_benchmarks(context: SensorEvaluationContext, home: HomeResource) -> SensorResult:
     """Remember what was taken, and request a partition for each of it that has none."""
     here = home.home
+    before = read_seen(here)
     tick = arrivals(
         looks(here),
-        read_seen(here),
+        before,
         time.time(),
         lambda name: examine(here.root / "benchmarks" / name),
         quiet=0.9 * _SECONDS,
@@ -36,12 +39,21 @@ def incoming_benchmarks(context: SensorEvaluationContext, home: HomeResource) ->
     )
     for name, problems in tick.refused.items():
         context.log.warning("%s cannot be taken:\n%s", name, "\n".join(f"  - {problem}" for problem in problems))
-    write_seen(here, tick.seen)
+    if tick.seen != before:
+        write_seen(here, tick.seen)
     known = set(context.instance.get_dynamic_partitions(BENCHMARK))
-    new = sorted(name for name, one in tick.seen.items() if one.taken and name not in known)
+    new = sorted(name for name, one in tick.seen.items() if one.taken and name not in known and _is_used(here, name))
     return SensorResult(
         dynamic_partitions_requests=[BENCHMARKS.build_add_request(new)] if new else [], skip_reason=_said(tick)
     )
+
+
+def _is_used(home: Home, name: str) -> bool:
+    """Tell whether the benchmark can be read and is not retired: a retired one may have lost its partition for good."""
+    try:
+        return not home.benchmark(name).retired
+    except AbAssetsError:
+        return False
 
 
 def _said(tick: Arrivals) -> str:

@@ -50,10 +50,10 @@ def refresh_sensor(jobs: Sequence[UnresolvedAssetJobDefinition]) -> SensorDefini
         if is_off():
             return SensorResult(skip_reason=f"{AUTOMATION} is off: nothing is started by itself")
         requests, said = _looked(context, home.home)
-        if said:
-            context.log.info("%s", "\n".join(said))
         if not requests:
             return SensorResult(skip_reason="; ".join(["nothing to ask for", *said]))
+        if said:  # a look that asks for runs has no reason to show
+            context.log.info("%s", "\n".join(said))
         return SensorResult(run_requests=[_run_request(one) for one in requests[:_REQUESTS_PER_TICK]])
 
     return refresh

@@ -55,3 +55,21 @@ def test_a_lost_record_costs_two_looks(automation):
     (automation.home.cache / "arrivals.json").write_text("garbled")
     assert "taken: tiny" in automation.arrive()
     assert partitions(automation) == ["tiny"]
+
+
+def test_a_retired_one_does_not_become_a_partition_again(automation):
+    folder = write_specificity(automation.home.folder("tiny"), toml=SPECIFICITY.replace("task", "retired = true\ntask"))
+    automation.arrive()
+    assert partitions(automation) == []
+    (folder / "benchmark.toml").write_text(SPECIFICITY)
+    automation.arrive()
+    assert partitions(automation) == ["tiny"]
+
+
+def test_a_home_at_rest_is_not_written_to(automation):
+    write_specificity(automation.home.folder("tiny"), count=6)
+    automation.arrive()
+    record = automation.home.cache / "arrivals.json"
+    before = record.stat().st_ino
+    automation.tick("incoming_benchmarks")
+    assert record.stat().st_ino == before
