@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 TRIES = 3
 _REASONS_SHOWN = 3
+_LONGEST_WHY = 300  # it becomes a tag
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -137,4 +138,4 @@ def _why(steps: Sequence[Step]) -> str:
     first = steps[0]
     more = len(first.reasons) - _REASONS_SHOWN
     reasons = "; ".join(first.reasons[:_REASONS_SHOWN]) + (f" and {more} more" if more > 0 else "")
-    return f"{first.ref.asset}: {reasons}"
+    return f"{first.ref.asset}: {reasons}"[:_LONGEST_WHY]

@@ -53,7 +53,7 @@ def refresh_sensor(jobs: Sequence[UnresolvedAssetJobDefinition]) -> SensorDefini
         if not requests:
             return SensorResult(skip_reason="; ".join(["nothing to ask for", *said]))
         if said:  # a look that asks for runs has no reason to show
-            context.log.info("%s", "\n".join(said))
+            context.log.info("%s", "; ".join(said))
         return SensorResult(run_requests=[_run_request(one) for one in requests[:_REQUESTS_PER_TICK]])
 
     return refresh
@@ -71,7 +71,7 @@ def _looked(context: SensorEvaluationContext, home: Home) -> tuple[list[Request]
     names = [name for name in home.names() if name in registered]
     end, first = time.monotonic() + _SECONDS_OF_LOOKING, int(time.time()) % max(len(names), 1)
     requests: list[Request] = []
-    said, arriving = [], []
+    left_out, arriving = [], []
     for name in names[first:] + names[:first]:
         if time.monotonic() > end or len(requests) >= _REQUESTS_PER_TICK:
             break
@@ -80,7 +80,8 @@ def _looked(context: SensorEvaluationContext, home: Home) -> tuple[list[Request]
         elif name not in now.held:
             found = _due(context, home, models, name, now.running.get(name, frozenset()))
             requests += found.requests
-            said += [f"{name}: {text}" for text in found.left_out]
+            left_out += [f"{name}: {text}" for text in found.left_out]
+    said = [listed(sorted(left_out), "; ")] if left_out else []
     if now.held:
         said.append(f"a command is working on {listed(sorted(now.held))}")
     if arriving:

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 _NAMED = 10
 
 
-def listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str], between: str = ", ") -> str:
     """Return the first ten names, and how many more there are."""
     every = list(names)
     more = len(every) - _NAMED
-    return ", ".join(every[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return between.join(every[:_NAMED]) + (f" and {more} more" if more > 0 else "")
