@@ -87,6 +87,17 @@ def test_after_three_failures_it_is_named_and_other_content_is_asked_for(tiny):
     assert list(tiny.asked()[0]) == [("prepare", "tiny")]
 
 
+def test_content_that_goes_back_to_what_it_was_is_not_swallowed(tiny):
+    file, digests = tiny.home.folder("tiny") / "antibodies.csv", []
+    for seed in (1, 5, 1):
+        write_csv(file, antibody_rows(30, seed=seed))
+        tiny.arrive()
+        assert tiny.run("prepare", tiny.asked()[0]["prepare", "tiny"])
+        assert ("prepare", "tiny") not in tiny.asked()[0]
+        digests.append(tiny.home.store.require(Ref("split", "tiny")).digest)
+    assert digests[0] == digests[2] != digests[1]
+
+
 def test_a_run_makes_the_content_it_was_asked_for_or_nothing(tiny):
     tags = tiny.asked()[0]["prepare", "tiny"]
     write_csv(tiny.home.folder("tiny") / "antibodies.csv", antibody_rows(30, seed=5))
