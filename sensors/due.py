@@ -6,6 +6,8 @@ runs themselves, so that content going A, B, A is asked for again, and a questio
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from ab_assets.plan import Step
 
 TRIES = 3
+
+# Seconds from one failure to the next try, for each failure before: what is broken for minutes uses up no tries.
+PAUSES = (60.0, 300.0)
 _REASONS_SHOWN = 3
 _LONGEST_WHY = 300  # it becomes a tag
 
@@ -38,10 +43,11 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A run that this sensor had asked for and that is over: which question, and how it ended."""
+    """A run that this sensor had asked for and that is over: which question, how it ended, how many seconds ago."""
 
     asked_for: str
     how: Literal["succeeded", "failed", "canceled"]
+    ago: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +65,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What to ask for now; what is left out for good, and why (it names a job and its partition, or a model)."""
+    """What to ask for now; what failed and is asked for later; what is left out for good, and why.
+
+    `later` and `left_out` name a job and its partition, or a model.
+    """
 
     requests: tuple[Request, ...] = ()
+    later: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
 
 
@@ -92,11 +102,11 @@ def due(
     if not busy & {"prepare", "report"}:
         asked = _asked([one for one in models if one.model not in cannot and one not in running], stages, past, tries)
     left_out += asked.left_out
-    if not asked.requests and not running:
+    if not (asked.requests or asked.later or running):
         reports = [one for one in stages if one.job == "report" and not all(step.answered for step in stages[one])]
-        last = _asked(reports, stages, past, tries)
-        return Due(last.requests, (*left_out, *last.left_out))
-    return Due(asked.requests, tuple(left_out))
+        asked = _asked(reports, stages, past, tries)
+        left_out += asked.left_out
+    return Due(asked.requests, asked.later, tuple(left_out))
 
 
 def _asked(
@@ -105,25 +115,28 @@ def _asked(
     past: Callable[[Target], Sequence[Ended]],
     tries: int,
 ) -> Due:
-    requests, left_out = [], []
+    requests, later, left_out = [], [], []
     for target in targets:
         open_ = [step for step in stages[target] if step.reasons and not step.answered]
         asked_for = digest_of({str(step.ref): step.asked for step in open_})
-        if why_not := _given_up(asked_for, past(target), tries):
+        streak = _streak(asked_for, past(target))
+        if why_not := _given_up(streak, tries):
             left_out.append(f"{target}: {why_not}")
+        elif streak and streak[0].ago < PAUSES[min(len(streak), len(PAUSES)) - 1]:
+            later.append(f"{target} {streak[0].how} and is asked for again soon")
         else:
             content = next((step.asked for step in stages[target] if step.ref.asset == "raw_dataset"), "")
             requests.append(Request(target, asked_for, _why(open_), content))
-    return Due(tuple(requests), tuple(left_out))
+    return Due(tuple(requests), tuple(later), tuple(left_out))
 
 
-def _given_up(asked_for: str, past: Sequence[Ended], tries: int) -> str:
-    """Return why the question is not asked again, or "". Only runs since another question was asked count."""
-    streak: list[Ended] = []
-    for run in past:
-        if run.asked_for != asked_for:
-            break
-        streak.append(run)
+def _streak(asked_for: str, past: Sequence[Ended]) -> list[Ended]:
+    """Return the runs that asked the question since another one was asked, newest first."""
+    return list(itertools.takewhile(lambda run: run.asked_for == asked_for, past))
+
+
+def _given_up(streak: Sequence[Ended], tries: int) -> str:
+    """Return why a question is not asked again after the runs that asked it last, newest first; else ""."""
     if streak and streak[0].how == "canceled":
         return "someone canceled its run; run it from the UI, or change what it reads"
     if len(streak) < tries:

@@ -71,7 +71,7 @@ def _looked(context: SensorEvaluationContext, home: Home) -> tuple[list[Request]
     names = [name for name in home.names() if name in registered]
     end, first = time.monotonic() + _SECONDS_OF_LOOKING, int(time.time()) % max(len(names), 1)
     requests: list[Request] = []
-    left_out, arriving = [], []
+    waiting, arriving = [], []
     for name in names[first:] + names[:first]:
         if time.monotonic() > end or len(requests) >= _REQUESTS_PER_TICK:
             break
@@ -80,8 +80,8 @@ def _looked(context: SensorEvaluationContext, home: Home) -> tuple[list[Request]
         elif name not in now.held:
             found = _due(context, home, models, name, now.running.get(name, frozenset()))
             requests += found.requests
-            left_out += [f"{name}: {text}" for text in found.left_out]
-    said = [listed(sorted(left_out), "; ")] if left_out else []
+            waiting += [f"{name}: {text}" for text in (*found.later, *found.left_out)]
+    said = [listed(sorted(waiting), "; ")] if waiting else []
     if now.held:
         said.append(f"a command is working on {listed(sorted(now.held))}")
     if arriving:

@@ -7,7 +7,7 @@ import socket
 import time
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
@@ -31,7 +31,7 @@ ACTIVE = [
     DagsterRunStatus.CANCELING,
     DagsterRunStatus.SUSPENDED,
 ]
-HOW = {
+HOW: Mapping[DagsterRunStatus, Literal["succeeded", "failed", "canceled"]] = {
     DagsterRunStatus.SUCCESS: "succeeded",
     DagsterRunStatus.FAILURE: "failed",
     DagsterRunStatus.CANCELED: "canceled",
@@ -65,14 +65,21 @@ def under_way(instance: DagsterInstance, now: float | None = None) -> UnderWay:
     return UnderWay({name: frozenset(targets) for name, targets in running.items()}, frozenset(held))
 
 
-def ended(instance: DagsterInstance, target: Target) -> list[Ended]:
+def ended(instance: DagsterInstance, target: Target, now: float | None = None) -> list[Ended]:
     """Return how the last runs of a target ended that were asked for from here, newest first."""
+    now = time.time() if now is None else now
     records = instance.get_run_records(
         RunsFilter(job_name=target.job, statuses=list(HOW), tags={ASKED_BY: REFRESH, PARTITION: partition_key(target)}),
         limit=TRIES,
     )
-    runs = [record.dagster_run for record in records]
-    return [Ended(run.tags.get(ASKED_FOR, ""), HOW[run.status]) for run in runs]  # type: ignore[arg-type] # of HOW
+    return [
+        Ended(
+            record.dagster_run.tags.get(ASKED_FOR, ""),
+            HOW[record.dagster_run.status],
+            now - (record.end_time or record.update_timestamp.timestamp()),
+        )
+        for record in records
+    ]
 
 
 def partition_key(target: Target) -> str:

@@ -82,6 +82,19 @@ def test_a_failed_run_is_asked_for_again_and_after_three_it_is_named():
     assert named.startswith("evaluate[b|one]: failed 3 times")
 
 
+def test_the_next_try_waits_longer_after_each_failure_and_the_report_with_it():
+    made = Made(ONE, REPORT)
+    question = digest_of_only(made)
+    for failures, pause in ((1, 60), (2, 300)):
+        older = [Ended(question, "failed")] * (failures - 1)
+        early = ask(made, past={ONE: [Ended(question, "failed", pause - 1), *older]})
+        assert (early.requests, early.left_out) == ((), ())
+        assert early.later == ("evaluate[b|one] failed and is asked for again soon",)
+        assert asked(made, past={ONE: [Ended(question, "failed", pause), *older]}) == [ONE]
+    other = digest_of_only(Made(ONE, content="B"))
+    assert asked(made, past={ONE: [Ended(other, "failed", 1)]}) == [ONE]
+
+
 def test_the_report_waits_for_the_other_models_when_one_has_failed_for_good():
     made = Made(ONE, TWO, REPORT)
     question = next(one.asked_for for one in ask(made).requests if one.target == ONE)

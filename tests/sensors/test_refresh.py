@@ -73,8 +73,11 @@ def test_what_is_under_way_is_not_asked_for(tiny):
 
 def test_after_three_failures_it_is_named_and_other_content_is_asked_for(tiny):
     folder = tiny.home.folder("tiny")
-    for _ in range(3):
-        ended(tiny, "prepare", tiny.asked()[0]["prepare", "tiny"], DagsterRunStatus.FAILURE)
+    tags = tiny.asked()[0]["prepare", "tiny"]
+    for _ in range(2):
+        ended(tiny, "prepare", tags, DagsterRunStatus.FAILURE)
+        assert tiny.asked() == ({}, "nothing to ask for; tiny: prepare[tiny] failed and is asked for again soon")
+    ended(tiny, "prepare", tags, DagsterRunStatus.FAILURE)
     requests, said = tiny.asked()
     assert requests == {}
     assert "prepare[tiny]: failed 3 times" in said
