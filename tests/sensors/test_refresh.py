@@ -108,6 +108,13 @@ def test_a_run_makes_the_content_it_was_asked_for_or_nothing(tiny):
     assert tiny.home.store.current(Ref("raw_dataset", "tiny")) is None
 
 
+def test_files_that_change_while_they_are_read_are_not_published(tiny, monkeypatch):
+    tags = tiny.asked()[0]["prepare", "tiny"]
+    monkeypatch.setattr("ab_assets.datasets.assets.shutil.copyfile", lambda source, target: target.write_text("half"))
+    assert not tiny.run("prepare", tags)
+    assert tiny.home.store.current(Ref("raw_dataset", "tiny")) is None
+
+
 def test_models_that_cannot_be_run_are_named_and_the_report_goes_on(automation):
     listed = '["twin-bert", "esm2-15b", "no-such-model", "late"]'
     write_specificity(automation.home.folder("tiny"), toml=ONE_MODEL.replace('["twin-bert"]', listed))
