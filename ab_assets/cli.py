@@ -298,9 +298,12 @@ def ui(
 ) -> None:
     """Open the Dagster UI with its daemon on this machine. Stop with Ctrl-C.
 
+    While it runs, folders that arrive in the home become reports by themselves (docs/automation.md).
+
     \b
     ab-assets ui
     ab-assets ui --port 3001
+    AB_ASSETS_AUTOMATION=off ab-assets ui         nothing is started by itself
     """
     from jobs.serving import serve  # noqa: PLC0415
 

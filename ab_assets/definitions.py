@@ -14,6 +14,8 @@ from resources.compute import Reporting, compute_here
 from resources.home import HomeResource
 from sensors import all_sensors
 
+_jobs = asset_jobs()
+
 defs = Definitions(
     assets=load_assets_from_modules(
         [
@@ -24,8 +26,8 @@ defs = Definitions(
             ab_assets.reports.assets,
         ]
     ),
-    jobs=asset_jobs(),
-    sensors=all_sensors(),
+    jobs=_jobs,
+    sensors=all_sensors(_jobs),
     resources={"home": HomeResource(), "compute": compute_here(), "reporting": Reporting()},
     executor=in_process_executor,
 )

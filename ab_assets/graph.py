@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from ab_assets.artifacts.code_version import code_of
@@ -42,7 +44,13 @@ class Node:
     @property
     def code_version(self) -> str:
         """The digest of the code closure, as Dagster shows it."""
-        return digest_of(code_of(self.code))[:16]
+        return digest_of(_code(self.code))[:16]
+
+
+@functools.cache
+def _code(modules: tuple[str, ...]) -> Mapping[str, str]:
+    """Return `code_of` the modules, followed once: a plan asks it of every partition."""
+    return MappingProxyType(code_of(modules))
 
 
 def _source(benchmark: Benchmark) -> Parameters:
@@ -353,5 +361,5 @@ def question_of(
         inputs=dict(inputs),
         parameters=parameters,
         model=spec.identity() if node.per_model and spec is not None else {},
-        code=code_of(node.code),
+        code=_code(node.code),
     )

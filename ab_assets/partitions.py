@@ -17,6 +17,9 @@ from ab_assets.keys import require_key
 BENCHMARK = "benchmark"
 MODEL = "model"
 
+# A tag: the fingerprint of the source files that a run was asked for, and that it makes, or nothing.
+CONTENT = "ab_assets/content"
+
 BENCHMARKS = DynamicPartitionsDefinition(name=BENCHMARK)
 MODELS = StaticPartitionsDefinition(sorted(Home.from_environment().catalogue()))
 BENCHMARKS_BY_MODEL = MultiPartitionsDefinition({BENCHMARK: BENCHMARKS, MODEL: MODELS})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ab_assets.artifacts.fingerprint import differences, file_digest
@@ -10,8 +12,7 @@ from ab_assets.artifacts.store import Ref
 from ab_assets.graph import NODES, Node, question_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from ab_assets.artifacts.fingerprint import Question
     from ab_assets.artifacts.store import Artifact, ArtifactStore
@@ -20,39 +21,53 @@ if TYPE_CHECKING:
     from ab_assets.models.catalogue import ModelSpec
 
 Status = Literal["fresh", "stale", "new"]
+Digest = Callable[[Path], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One partition of one asset. `reasons` is empty exactly when it is fresh."""
+    """One partition of one asset. `reasons` is empty exactly when it is fresh.
+
+    `asked`: the fingerprint of what a run would ask of its inputs now, "" for a model that is not in the catalogue.
+    `answered`: what it shows answers that; a report made without a model that is still missing is stale and answered.
+    """
 
     ref: Ref
     status: Status
     reasons: tuple[str, ...] = ()
+    asked: str = ""
+    answered: bool = False
 
 
-def source_digests(benchmark: Benchmark, folder: Path) -> dict[str, str]:
+def source_digests(benchmark: Benchmark, folder: Path, digest: Digest = file_digest) -> dict[str, str]:
     """Return {file: sha256} of the files the benchmark declares; files that are not there are left out."""
-    return {name: file_digest(folder / name) for name in benchmark.source.received if (folder / name).is_file()}
+    return {name: digest(folder / name) for name in benchmark.source.received if (folder / name).is_file()}
 
 
-def candidate_digests(benchmark: Benchmark, folder: Path) -> dict[str, str]:
+def candidate_digests(benchmark: Benchmark, folder: Path, digest: Digest = file_digest) -> dict[str, str]:
     """Return {file: sha256} of the unlabelled antibodies to score."""
-    return {name: file_digest(folder / name) for name in benchmark.candidates.files if (folder / name).is_file()}
+    return {name: digest(folder / name) for name in benchmark.candidates.files if (folder / name).is_file()}
 
 
 def plan(
-    benchmarks: Iterable[tuple[Benchmark, Path]], catalogue: Mapping[str, ModelSpec], store: ArtifactStore
+    benchmarks: Iterable[tuple[Benchmark, Path]],
+    catalogue: Mapping[str, ModelSpec],
+    store: ArtifactStore,
+    *,
+    digest: Digest = file_digest,
 ) -> list[Step]:
-    """Return every partition these benchmarks consist of, upstream first, each fresh, stale or new, and why."""
+    """Return every partition these benchmarks consist of, upstream first, each fresh, stale or new, and why.
+
+    `digest`: how the sha256 of a file in a benchmark's folder is found; who asks often may remember it.
+    """
     steps: list[Step] = []
     for benchmark, folder in benchmarks:
-        steps += _plan_one(benchmark, folder, catalogue, store)
+        steps += _plan_one(benchmark, folder, catalogue, store, digest)
     return steps
 
 
 def _plan_one(
-    benchmark: Benchmark, folder: Path, catalogue: Mapping[str, ModelSpec], store: ArtifactStore
+    benchmark: Benchmark, folder: Path, catalogue: Mapping[str, ModelSpec], store: ArtifactStore, digest: Digest
 ) -> list[Step]:
     steps: dict[Ref, Step] = {}
     shown: dict[Ref, Artifact | None] = {}
@@ -61,35 +76,55 @@ def _plan_one(
             continue
         for model in benchmark.models if node.per_model else (None,):
             ref = Ref(node.name, benchmark.name, model)
+            if model is not None and model not in catalogue:
+                shown[ref], steps[ref] = None, Step(ref, "new", (f"there is no model {model!r} in the catalogue",))
+                continue
             upstream = upstream_refs(node, ref, benchmark)
-            inputs = {input_name(source, node): found.digest for source in upstream if (found := shown[source])}
-            question = question_for(ref, benchmark, folder, inputs, catalogue)
+            inputs = {source: found.digest for source in upstream if (found := shown[source])}
+            before = [steps[source] for source in upstream]
+            missing = {step.ref.model for step in before if step.reasons and step.ref.model and model is None}
+            given = _named(inputs, node)
+            asked = full = question_for(ref, benchmark, folder, given, catalogue, digest=digest)
+            if missing:
+                asked = question_for(ref, benchmark, folder, _named(inputs, node, missing), catalogue)
             shown[ref] = store.current(ref)
-            steps[ref] = _step(ref, shown[ref], question, [steps[source] for source in upstream])
+            steps[ref] = _step(ref, shown[ref], full, asked.fingerprint, before)
     return list(steps.values())
 
 
-def _step(ref: Ref, shown: Artifact | None, question: Question, upstream: Sequence[Step]) -> Step:
+def _named(inputs: Mapping[Ref, str], node: Node, without: Collection[str] = ()) -> dict[str, str]:
+    return {input_name(source, node): sha for source, sha in inputs.items() if source.model not in without}
+
+
+def _step(ref: Ref, shown: Artifact | None, question: Question, asked: str, upstream: Sequence[Step]) -> Step:
     waiting = [step for step in upstream if step.status != "fresh"]
     reasons = [f"{step.ref} is {'not made yet' if step.status == 'new' else 'stale'}" for step in waiting]
     if shown is None:
-        return Step(ref, "new", ("not made yet", *reasons))
+        return Step(ref, "new", ("not made yet", *reasons), asked)
+    whole = shown.is_whole()
     if shown.fingerprint != question.fingerprint:
         reasons = [*differences(shown.question, question.as_dict()), *reasons]
-    elif not shown.is_whole():
+    elif not whole:
         reasons = ["files are missing from the store", *reasons]
-    return Step(ref, "stale" if reasons else "fresh", tuple(reasons))
+    answered = whole and shown.fingerprint == asked
+    return Step(ref, "stale" if reasons else "fresh", tuple(reasons), asked, answered)
 
 
 def question_for(
-    ref: Ref, benchmark: Benchmark, folder: Path, inputs: Mapping[str, str], catalogue: Mapping[str, ModelSpec]
+    ref: Ref,
+    benchmark: Benchmark,
+    folder: Path,
+    inputs: Mapping[str, str],
+    catalogue: Mapping[str, ModelSpec],
+    *,
+    digest: Digest = file_digest,
 ) -> Question:
     """Return the question behind a partition, source files included."""
     found = dict(inputs)
     if ref.asset == "raw_dataset":
-        found |= source_digests(benchmark, folder)
+        found |= source_digests(benchmark, folder, digest)
     elif ref.asset == "candidate_predictions":
-        found |= candidate_digests(benchmark, folder)
+        found |= candidate_digests(benchmark, folder, digest)
     return question_of(ref.asset, benchmark, found, spec=catalogue[ref.model] if ref.model else None)
 
 

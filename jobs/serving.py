@@ -17,7 +17,7 @@ from jobs.launching import open_instance, prepare_dagster_home, register
 if TYPE_CHECKING:
     from ab_assets.home import Home
 
-_WORKSPACE = Path(__file__).resolve().parents[1] / "workspace.yaml"
+WORKSPACE = Path(__file__).resolve().parents[1] / "workspace.yaml"
 _GRACE_SECONDS = 15
 
 
@@ -33,8 +33,8 @@ def serve(home: Home, *, host: str, port: int) -> int:
     }
     print(f"Dagster UI: http://{host}:{port}   home: {home.root}   stop with Ctrl-C", flush=True)  # noqa: T201
     commands = (
-        [*_module("dagster_webserver"), "--host", host, "--port", str(port), "--workspace", str(_WORKSPACE)],
-        [*_module("dagster._daemon"), "run", "--workspace", str(_WORKSPACE)],
+        [*_module("dagster_webserver"), "--host", host, "--port", str(port), "--workspace", str(WORKSPACE)],
+        [*_module("dagster._daemon"), "run", "--workspace", str(WORKSPACE)],
     )
     children = [subprocess.Popen(command, env=environment) for command in commands]
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dagster import DagsterRunStatus, RunsFilter
 
@@ -20,10 +20,9 @@ _RESPITE_SECONDS = 600.0
 
 def end_dead_runs(instance: DagsterInstance) -> list[str]:
     """Report as failed the command line's runs of this machine whose process has died; return their ids."""
-    filters = RunsFilter(
-        statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.STARTING], tags={HOST: socket.gethostname()}
-    )
-    dead = [run for run in instance.get_runs(filters) if not _alive(int(run.tags[PID]))]
+    under_way = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]
+    filters = RunsFilter(statuses=under_way, tags={HOST: socket.gethostname()})
+    dead = [run for run in instance.get_runs(filters) if process_of(run) == "dead"]
     for run in dead:
         instance.report_run_failed(run, f"The process {run.tags[PID]} that made this run on {run.tags[HOST]} is gone.")
     return [run.run_id for run in dead]
@@ -40,7 +39,11 @@ def is_gone(instance: DagsterInstance, run_id: str) -> bool:
     return run.is_finished
 
 
-def _alive(pid: int) -> bool:
+def process_of(run: DagsterRun) -> Literal["alive", "dead", "elsewhere"]:
+    """Return what is known of the process in which the command line makes a run; other runs have theirs elsewhere."""
+    pid = run.tags.get(PID, "")
+    if run.tags.get(HOST) != socket.gethostname() or not pid.isdecimal():
+        return "elsewhere"
     import psutil  # noqa: PLC0415 - only here
 
-    return bool(psutil.pid_exists(pid))
+    return "alive" if psutil.pid_exists(int(pid)) else "dead"

@@ -1,15 +1,20 @@
-"""What reacts by itself: a benchmark folder that appears in the home becomes a partition."""
+"""What reacts by itself: benchmark folders are taken as they arrive, what is stale is asked for, strays are cleared."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from sensors.incoming import incoming_benchmarks
+from sensors.refresh import refresh_sensor
+from sensors.strays import strays
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dagster import SensorDefinition
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 
-def all_sensors() -> list[SensorDefinition]:
-    """Return every sensor."""
-    return [incoming_benchmarks]
+def all_sensors(jobs: Sequence[UnresolvedAssetJobDefinition]) -> list[SensorDefinition]:
+    """Return every sensor; `jobs` are those they may ask for."""
+    return [incoming_benchmarks, refresh_sensor(jobs), strays]

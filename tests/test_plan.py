@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from tests_support import SPECIFICITY, write_paratope, write_specificity
 
+from ab_assets.artifacts.store import Ref
+from ab_assets.errors import MissingArtifactError
 from ab_assets.home import Home
 from ab_assets.models.catalogue import load_catalogue
-from ab_assets.plan import plan
+from ab_assets.plan import plan, question_now
 
 ONE = """
 [model-{n:02d}]
@@ -109,3 +111,65 @@ def test_two_benchmarks_over_one_file_share_the_curated_data(made, tmp_path):
         result = run_job(defs, instance, made, "prepare", "tiny-pairs", progress=silent)
     shutil.rmtree(twin)
     assert {"raw_dataset", "curated_dataset"} <= {item.asset for item in result.made if item.reused}
+
+
+def test_a_model_that_is_not_in_the_catalogue_is_a_reason_and_stops_nothing_else(made):
+    toml = made.folder("tiny-specificity") / "benchmark.toml"
+    before = toml.read_text()
+    try:
+        toml.write_text(before.replace('"twin-esm"]', '"twin-esm", "no-such-model"]'))
+        stale = {
+            (step.ref.asset, step.ref.model): step.reasons
+            for step in steps_of(made, "tiny-specificity")
+            if step.reasons
+        }
+    finally:
+        toml.write_text(before)
+    assert stale["predictions", "no-such-model"] == ("there is no model 'no-such-model' in the catalogue",)
+    assert {model for _, model in stale} == {"no-such-model", None}
+    assert {asset for asset, model in stale if model is None} == {"metric_table", "report"}
+
+
+def test_what_a_run_would_ask_is_what_the_run_asks(eleven, made):
+    for home, name in ((made, "tiny-specificity"), (made, "tiny-paratope"), (eleven, "paratope-random")):
+        for step in steps_of(home, name):
+            try:
+                asked = question_now(home, step.ref).fingerprint
+            except MissingArtifactError:
+                continue
+            assert step.asked == asked
+            assert step.answered == (not step.reasons)
+
+
+def test_a_report_without_the_model_that_is_stale_is_stale_and_answered(made):
+    """A model's metrics go and a report is made without it: until the model is back no run makes another report."""
+    pointer = made.store.root / "current" / "model_metrics" / "tiny-specificity" / "twin-esm.json"
+    shown = {name: made.store.current(Ref(name, "tiny-specificity")) for name in ("metric_table", "report")}
+    away = pointer.rename(pointer.with_suffix(".away"))
+    from ab_assets.definitions import defs
+    from ab_assets.progress import silent
+    from jobs.launching import open_instance, run_job
+
+    try:
+        before = {step.ref.asset: step for step in steps_of(made, "tiny-specificity")}
+        with open_instance(made) as instance:
+            run_job(defs, instance, made, "report", "tiny-specificity", progress=silent)
+        after = {step.ref.asset: step for step in steps_of(made, "tiny-specificity")}
+    finally:
+        away.rename(pointer)
+        for name, artifact in shown.items():
+            made.store.point(Ref(name, "tiny-specificity"), artifact)
+    assert (before["metric_table"].status, before["metric_table"].answered) == ("stale", False)
+    assert [(after[name].status, after[name].answered) for name in shown] == [("stale", True)] * 2
+
+
+def test_the_digest_of_a_file_is_asked_of_whom_the_caller_names(made):
+    asked = []
+    steps = plan(
+        [(made.benchmark("tiny-paratope"), made.folder("tiny-paratope"))],
+        load_catalogue(made.root / "models"),
+        made.store,
+        digest=lambda path: asked.append(path.name) or "0" * 64,
+    )
+    assert asked == ["chains.csv"]
+    assert "raw_dataset" in {step.ref.asset for step in steps if step.reasons}

@@ -11,7 +11,9 @@ from ab_assets.datasets.curation import curate
 from ab_assets.datasets.numbering import AnarciiNumbering
 from ab_assets.datasets.readers import read_chunks
 from ab_assets.datasets.validation import problems_in
-from ab_assets.errors import InvalidBenchmarkError
+from ab_assets.errors import BadInputError, InvalidBenchmarkError
+from ab_assets.partitions import CONTENT
+from ab_assets.plan import question_now, source_digests
 from resources.compute import Reporting
 from resources.home import HomeResource, Making, Metadata, markdown, preview
 from resources.specs import asset_arguments, check_spec
@@ -24,12 +26,17 @@ def raw_dataset(context: AssetExecutionContext, config: Making, home: HomeResour
     """Published only when `ab-assets validate` has nothing to say."""
     ref = Ref("raw_dataset", context.partition_key)
     benchmark, folder = home.home.benchmark(ref.benchmark), home.home.folder(ref.benchmark)
+    asked = question_now(home.home, ref)
+    if asked.fingerprint != context.run.tags.get(CONTENT, asked.fingerprint):
+        raise _changed(folder, "since this run was asked for")
     if problems := problems_in(benchmark, folder):
         raise InvalidBenchmarkError(name=benchmark.name, problems=problems)
 
     def build(draft: Draft) -> None:
         for name in benchmark.source.received:
             shutil.copyfile(folder / name, draft.path(f"{_SOURCES}/{name}"))
+        if source_digests(benchmark, draft.folder / _SOURCES) != asked.inputs:
+            raise _changed(folder, "while they were read")
         draft.metadata = {"files": len(benchmark.source.received), "licence": benchmark.source.licence}
 
     return home.make(ref, build, force=config.force)
@@ -60,6 +67,10 @@ def curated_dataset(
         draft.metadata = dict(curation.counts)
 
     return home.make(ref, build, _shown, force=config.force, check=_counts_balance)
+
+
+def _changed(folder: Path, when: str) -> BadInputError:
+    return BadInputError(what=f"the source files changed {when}", where=str(folder), hint="Run it again.")
 
 
 def _shown(artifact: Artifact) -> Metadata:

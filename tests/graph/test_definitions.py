@@ -72,6 +72,20 @@ def test_the_whole_graph_is_as_reviewed(snapshot):
     } == snapshot
 
 
+def test_what_reacts_by_itself_is_as_reviewed(snapshot):
+    from ab_assets.definitions import defs
+
+    assert {
+        one.name: {
+            "default": one.default_status.value,
+            "seconds": one.minimum_interval_seconds,
+            "jobs": sorted(target.job_name for target in one.targets),
+            "description": one.description,
+        }
+        for one in defs.sensors
+    } == snapshot
+
+
 def test_inputs_come_before_the_asset_that_reads_them():
     names = list(NODES)
     for name, node in NODES.items():

@@ -93,7 +93,7 @@ def ui(made):
         port = probe.getsockname()[1]
     process = subprocess.Popen(
         [sys.executable, "-m", "ab_assets.cli", "ui", "--port", str(port)],
-        env=os.environ | {"AB_ASSETS_HOME": str(made.root)},
+        env=os.environ | {"AB_ASSETS_HOME": str(made.root), "AB_ASSETS_AUTOMATION": "off"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

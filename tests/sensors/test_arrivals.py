@@ -1,0 +1,245 @@
+"""A folder is taken whole, once per version, whatever the schedule of its writes."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from sensors.arrivals import Finding, Look, Seen, arrivals, as_json, from_json, is_taken
+
+QUIET = 13.5
+TICK = 15.0
+DATA = ("one.csv", "two.csv")
+
+
+def fine(name: str) -> Finding:
+    return Finding(Look("a"))
+
+
+def tick(looks, seen, now, examine=fine, cap=10):
+    return arrivals(looks, seen, now, examine, quiet=QUIET, cap=cap)
+
+
+def test_a_folder_is_taken_when_it_looks_the_same_in_two_ticks():
+    first = tick({"x": Look("a")}, {}, 0)
+    assert (first.taken, first.arriving) == ((), ("x",))
+    second = tick({"x": Look("a")}, first.seen, 15)
+    assert (second.taken, second.arriving) == (("x",), ())
+    assert is_taken(Look("a"), second.seen["x"])
+    assert not is_taken(Look("b"), second.seen["x"])
+
+
+def test_a_taken_folder_is_not_examined_again():
+    seen = {"x": Seen("a", 0, taken="a")}
+    assert tick({"x": Look("a")}, seen, 100, examine=None).taken == ()
+
+
+def test_a_change_starts_the_wait_again():
+    seen = {"x": Seen("a", 0)}
+    changed = tick({"x": Look("b")}, seen, 15, examine=None)
+    assert changed.arriving == ("x",)
+    assert changed.seen["x"].since == 15
+
+
+def test_proof_needs_no_second_look():
+    proven = Finding(Look("a", claims=True), vouched=True)
+    assert tick({"x": Look("a", claims=True)}, {}, 0, lambda name: proven).taken == ("x",)
+
+
+def test_a_claim_without_proof_needs_the_second_look_and_what_is_wrong_then_is_said():
+    look = Look("a", claims=True)
+    first = tick({"x": look}, {}, 0, lambda name: Finding(look))
+    assert first.taken == ()
+    assert tick({"x": look}, first.seen, 15, lambda name: Finding(look)).taken == ("x",)
+    wrong = Finding(look, ("its digest is another",))
+    assert tick({"x": look}, {}, 0, lambda name: wrong).refused == {}
+    assert tick({"x": look}, first.seen, 15, lambda name: wrong).refused == {"x": wrong.problems}
+
+
+def test_what_is_wrong_is_said_once_per_version():
+    def wrong(name):
+        return Finding(Look("a"), ("no heavy column",))
+
+    first = tick({"x": Look("a")}, {"x": Seen("a", 0)}, 15, wrong)
+    assert first.refused == {"x": ("no heavy column",)}
+    again = tick({"x": Look("a")}, first.seen, 30, examine=None)
+    assert (again.refused, again.taken, again.arriving) == ({}, (), ())
+    mended = tick({"x": Look("b")}, tick({"x": Look("b")}, again.seen, 45).seen, 60, lambda name: Finding(Look("b")))
+    assert mended.taken == ("x",)
+
+
+def test_one_that_is_wrong_stands_in_nobodys_way():
+    def examine(name):
+        return Finding(Look("a"), ("broken",) if name == "bad" else ())
+
+    seen = {"bad": Seen("a", 0), "good": Seen("a", 0)}
+    assert tick({name: Look("a") for name in seen}, seen, 15, examine).taken == ("good",)
+
+
+def test_a_write_while_it_is_read_starts_the_wait_again():
+    found = tick({"x": Look("a")}, {"x": Seen("a", 0)}, 15, lambda name: Finding(Look("b")))
+    assert (found.taken, found.seen["x"]) == ((), Seen("b", 15))
+
+
+def test_thousands_are_examined_a_few_per_tick_and_all_get_their_turn():
+    names = {f"b{index}": Look("a") for index in range(1000)}
+    seen, taken, ticks = {}, [], 0
+    while len(taken) < len(names):
+        found = tick(names, seen, ticks * TICK, cap=100)
+        assert len(found.taken) <= 100
+        seen, ticks = found.seen, ticks + 1
+        taken += found.taken
+    assert (len(set(taken)), ticks) == (1000, 11)
+
+
+def test_a_clock_that_was_set_back_costs_time_only():
+    back = tick({"x": Look("a")}, {"x": Seen("a", 1000)}, 10)
+    assert (back.taken, back.seen["x"].since) == ((), 10)
+    assert tick({"x": Look("a")}, back.seen, 25).taken == ("x",)
+
+
+def test_what_was_seen_survives_as_json():
+    seen = {"x": Seen("a", 1.5, "b", "c")}
+    assert from_json(as_json(seen)) == seen
+
+
+@pytest.mark.parametrize(
+    "garbled", [None, [], "text", {"x": 1}, {"x": {"stamp": "a"}}, {"x": {"stamp": 1, "since": 0}}]
+)
+def test_a_garbled_record_is_no_record(garbled):
+    assert from_json(garbled) == {}
+
+
+class World:
+    """Folders that are written to by a random schedule under a clock of its own."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.folders: dict[str, dict[str, tuple[str, int]]] = {}  # folder, file: its text, the number of its write
+        self.events: list[tuple[float, int, object]] = []
+        self.writes = self.versions = 0
+        for index in range(self.rng.randint(1, 4)):
+            self._script(f"b{index}")
+        self.events.sort(key=lambda event: event[:2])
+
+    def _at(self, time: float, act) -> None:
+        self.events.append((time, len(self.events), act))
+
+    def _script(self, name: str) -> None:
+        time, there = self.rng.uniform(0, 60), False
+        for _ in range(self.rng.randint(1, 6)):
+            kind = self.rng.choice(["replace", "replace", "delete", "rename", "touch"]) if there else "upload"
+            if kind == "upload":
+                time, there = (
+                    self._upload(name, time, self.rng.choice(["plain", "toml-last", "digests", "renamed"])),
+                    True,
+                )
+            elif kind == "replace":
+                time = self._upload(name, time, self.rng.choice(["plain", "digests", "renamed"]))
+            elif kind == "delete":
+                time, there = self._delete(name, time), False
+            elif kind == "rename":
+                name, old = f"{name}r", name
+                self._at(time, lambda old=old, new=name: self.folders.update({new: self.folders.pop(old)}))
+            else:
+                self._at(time, lambda name=name: self._touch(name))
+            time += self.rng.choice([self.rng.uniform(0, 10), self.rng.uniform(10, 200)])
+
+    def _upload(self, name: str, time: float, style: str) -> float:
+        """Schedule one version. Only who says so, or writes under another name, may pause for longer than QUIET."""
+        self.versions += 1
+        version, parts = self.versions, self.rng.randint(1, 4)
+        self._at(time, lambda: self._start(name))
+        files = [*DATA, "benchmark.toml"] if style == "toml-last" else ["benchmark.toml", *DATA]
+        if style == "digests":
+            self._at(time, lambda: [self._write(name, f"{file}.sha256", f"whole {version}") for file in files])
+        for file in files:
+            for part in range(parts):
+                whole = part == parts - 1
+                text = f"{'whole' if whole else f'part {part}'} {version}"
+                target = f".{file}.part" if style == "renamed" else file
+                self._at(time, lambda target=target, text=text: self._write(name, target, text))
+                slow = style in {"renamed", "digests"} or (style == "toml-last" and file != "benchmark.toml")
+                time += self.rng.choice([self.rng.uniform(0.1, QUIET - 1), 90.0 if slow else 1.0])
+        if style == "renamed":
+            for file in files:
+                self._at(time, lambda file=file: self._write(name, file, self._taken_out(name, f".{file}.part")))
+                time += self.rng.uniform(0.1, QUIET - 1)
+        if style != "digests":
+            self._at(time, lambda: [self.folders[name].pop(f"{file}.sha256", None) for file in files])
+        if self.rng.random() < 0.3:
+            self._at(time, lambda: self._write(name, ".complete", ""))
+        return time
+
+    def _delete(self, name: str, time: float) -> float:
+        if self.rng.random() < 0.5:
+            self._at(time, lambda: self._start(name))
+            self._at(time, lambda: self.folders[name].pop("one.csv"))
+            time += 60
+        self._at(time, lambda: self.folders.pop(name))
+        return time
+
+    def _start(self, name: str) -> None:
+        folder = self.folders.setdefault(name, {})
+        if self.rng.random() < 0.5:  # else an old marker stays: it speaks of the version before
+            folder.pop(".complete", None)
+
+    def _write(self, name: str, file: str, text: str) -> None:
+        self.writes += 1
+        self.folders[name][file] = (text, self.writes)
+
+    def _taken_out(self, name: str, file: str) -> str:
+        return self.folders[name].pop(file)[0]
+
+    def _touch(self, name: str) -> None:
+        for file, (text, _) in list(self.folders[name].items()):
+            self._write(name, file, text)
+
+    def run_until(self, now: float) -> None:
+        while self.events and self.events[0][0] <= now:
+            self.events.pop(0)[2]()
+
+    def is_whole(self, name: str) -> bool:
+        files = self.folders[name]
+        texts = {files.get(file, ("",))[0] for file in (*DATA, "benchmark.toml")}
+        return len(texts) == 1 and texts.pop().startswith("whole")
+
+    def look(self, name: str) -> Look:
+        files = self.folders[name]
+        return Look(repr(sorted(files.items())), any(file == ".complete" or file.endswith(".sha256") for file in files))
+
+    def examine(self, name: str) -> Finding:
+        files = self.folders[name]
+        toml = files.get("benchmark.toml", ("",))[0]
+        problems = [] if toml.startswith("whole") else ["it is not read to the end"]
+        problems += [f"{file} is not there" for file in DATA if file not in files]
+        whole = ("benchmark.toml", *DATA)
+        digests = {file: files[f"{file}.sha256"][0] for file in whole if f"{file}.sha256" in files}
+        problems += [f"{file} is another" for file, text in digests.items() if files.get(file, ("",))[0] != text]
+        marked = ".complete" in files and files[".complete"][1] == max(written for _, written in files.values())
+        return Finding(self.look(name), tuple(problems), marked or len(digests) == len(whole))
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_no_schedule_of_uploads_makes_a_partial_a_lost_or_a_doubled_version(block):
+    for seed in range(block * 100, block * 100 + 100):
+        world, clock = World(seed), random.Random(seed)
+        seen, last, now = {}, {}, 0.0
+        left = 6  # ticks after the last write
+        while left:
+            world.run_until(now)
+            left -= not world.events
+            if world.events and clock.random() < 0.02:
+                seen, last = {}, {}  # the record is lost
+            looks = {name: world.look(name) for name in world.folders}
+            found = arrivals(looks, seen, now, world.examine, quiet=QUIET, cap=3)
+            for name in found.taken:
+                assert world.is_whole(name), f"seed {seed}: {name} was taken in parts at {now}"
+                assert last.get(name) != looks[name].stamp, f"seed {seed}: {name} was taken twice at {now}"
+                last[name] = looks[name].stamp
+            last = {name: stamp for name, stamp in last.items() if name in looks}
+            seen = from_json(as_json(found.seen))
+            now += TICK + clock.choice([0.0, 0.0, clock.uniform(0, 3), clock.uniform(0, 200)])
+        for name in world.folders:
+            assert is_taken(world.look(name), seen.get(name)), f"seed {seed}: {name} was lost"

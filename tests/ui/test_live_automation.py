@@ -1,0 +1,111 @@
+"""Nothing but a live daemon and its code server acts: a folder that is dropped becomes a report."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from dagster import DagsterInstance, RunsFilter
+from tests_support import TWINS, antibody_rows, write_csv, write_specificity
+
+from ab_assets.artifacts.store import Ref
+from ab_assets.home import Home
+from jobs.launching import prepare_dagster_home
+from jobs.serving import WORKSPACE
+from sensors.arrivals import is_taken
+from sensors.folders import look_at, read_seen
+from sensors.runs import ACTIVE
+
+pytestmark = [pytest.mark.ui, pytest.mark.xdist_group("automation")]
+
+DEADLINE_SECONDS = 420
+LOOKS = 3
+
+
+def until(check, daemon, log):
+    """Return the first answer that is true; fails with the daemon's log when it dies or the deadline passes."""
+    end = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < end and daemon.poll() is None:
+        if answer := check():
+            return answer
+        time.sleep(0.5)
+    pytest.fail(f"it did not happen; the daemon says:\n{log.read_text()[-4000:]}")
+    return None
+
+
+@pytest.fixture
+def live(tmp_path):
+    home = Home(tmp_path / "home")
+    (home.root / "models").mkdir(parents=True)
+    (home.root / "models" / "twins.toml").write_text(TWINS)
+    (home.root / "benchmarks").mkdir()
+    log = tmp_path / "daemon.log"
+    environment = {
+        "AB_ASSETS_HOME": str(home.root),
+        "AB_ASSETS_AUTOMATION": "on",
+        "AB_ASSETS_SENSOR_SECONDS": "2",
+        "DAGSTER_HOME": str(prepare_dagster_home(home)),
+    }
+    with log.open("w") as stream, DagsterInstance.from_config(str(home.dagster)) as instance:
+        daemon = subprocess.Popen(
+            [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(WORKSPACE)],
+            env=os.environ | environment,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
+        try:
+            yield home, instance, daemon, log
+        finally:
+            daemon.send_signal(signal.SIGINT)
+            try:
+                daemon.wait(60)
+            except subprocess.TimeoutExpired:
+                os.killpg(daemon.pid, signal.SIGKILL)
+
+
+def ticks(instance, name):
+    """Return the ticks of a sensor that are over, newest first."""
+    [state] = [one for one in instance.all_instigator_state() if one.name == name]
+    found = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=500)
+    return [one for one in found if one.status.value != "STARTED"]
+
+
+def runs(instance):
+    return sorted((run.job_name, run.tags["dagster/partition"], run.status.value) for run in instance.get_runs())
+
+
+def test_a_dropped_folder_becomes_a_report_touching_it_starts_nothing_and_other_content_another(live, tmp_path):
+    home, instance, daemon, log = live
+    folder = write_specificity(tmp_path / "tiny-live")
+    shutil.copytree(folder, home.folder("tiny-live"))
+    until(lambda: home.store.current(Ref("report", "tiny-live")), daemon, log)
+    until(lambda: not instance.get_runs(RunsFilter(statuses=ACTIVE)), daemon, log)
+    first = runs(instance)
+    assert first == [
+        ("evaluate", "tiny-live|twin-bert", "SUCCESS"),
+        ("evaluate", "tiny-live|twin-esm", "SUCCESS"),
+        ("prepare", "tiny-live", "SUCCESS"),
+        ("report", "tiny-live", "SUCCESS"),
+    ]
+    tags = [run.tags for run in instance.get_runs()]
+    assert {one["ab_assets/asked_by"] for one in tags} == {"refresh"}
+    assert all(one["ab_assets/why"] and one["ab_assets/asked_for"] for one in tags)
+    for file in home.folder("tiny-live").iterdir():
+        file.touch()
+    toml = home.folder("tiny-live") / "benchmark.toml"
+    toml.write_text("# a remark\n" + toml.read_text())
+    until(lambda: is_taken(look_at(home.folder("tiny-live")), read_seen(home).get("tiny-live")), daemon, log)
+    taken = time.time()
+    until(lambda: len([one for one in ticks(instance, "refresh") if one.timestamp > taken]) >= LOOKS, daemon, log)
+    assert runs(instance) == first
+    earlier = home.store.require(Ref("report", "tiny-live")).digest
+    write_csv(home.folder("tiny-live") / "antibodies.csv", antibody_rows(60, seed=9))
+    until(lambda: home.store.require(Ref("report", "tiny-live")).digest != earlier, daemon, log)
+    until(lambda: not instance.get_runs(RunsFilter(statuses=ACTIVE)), daemon, log)
+    assert runs(instance) == sorted(first * 2)
