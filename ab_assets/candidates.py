@@ -13,14 +13,16 @@ from ab_assets.datasets.readers import read_source
 from ab_assets.datasets.readers.candidates import as_candidates
 from ab_assets.errors import BadInputError
 from ab_assets.evaluation.candidates import CANDIDATE_SCORES, call_candidates
+from ab_assets.exports import export_csv
+from ab_assets.products import products_for
 from ab_assets.splits.identity import Kind, pairwise_maximum
 from ab_assets.tables import conform
 from ab_assets.training.products import CHECKPOINTS, fit_folder
-from ab_assets.work import products_for
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ab_assets.artifacts.store import Draft
     from ab_assets.benchmarks.schema import Benchmark
     from ab_assets.home import Home
     from ab_assets.progress import Progress
@@ -35,12 +37,30 @@ class ScoredCandidates:
     rejected: pl.DataFrame
 
 
+def draw_up_candidates(home: Home, products: ModelProducts, draft: Draft) -> None:
+    """Write the antibodies of the benchmark's candidate files, scored, into the draft."""
+    benchmark = products.benchmark
+    files = [home.folder(benchmark.name) / name for name in benchmark.candidates.files]
+    scored = [_scored_candidates(home, products, file) for file in files]
+    table, rejected = pl.concat([one.table for one in scored]), pl.concat([one.rejected for one in scored])
+    draft.table("candidates", table)
+    draft.table("rejected", rejected)
+    draft.path("candidates.csv").write_text(export_csv(table), encoding="utf-8")
+    outside = int(table["out_of_domain"].sum())
+    draft.metadata = {"candidates": table.height, "out_of_domain": outside, "rejected": rejected.height}
+
+
 def score_candidates(home: Home, benchmark: Benchmark, model: str, path: Path, progress: Progress) -> ScoredCandidates:
     """Return the antibodies in `path` scored by every fit of `model` on true labels.
 
     Probability and threshold are means over fits. Raises BadInputError when the file holds no antibody with the
     chains the benchmark looks at, MissingArtifactError when the model was not evaluated yet.
     """
+    return _scored_candidates(home, products_for(home, benchmark, model, progress), path)
+
+
+def _scored_candidates(home: Home, products: ModelProducts, path: Path) -> ScoredCandidates:
+    benchmark = products.benchmark
     over = as_candidates(benchmark, path)
     curation = curate(read_source(over, path.parent), over, numbering=None)
     present = [pl.col(chain).is_not_null() for chain in benchmark.chain_names]
@@ -54,9 +74,8 @@ def score_candidates(home: Home, benchmark: Benchmark, model: str, path: Path, p
             found=f"{curation.counts['source_rows']} rows, rejected: {curation.counts['rejected'] or 'none'}",
             hint="Name the columns as in the benchmark, or vh and vl.",
         )
-    metrics = home.store.require(Ref("model_metrics", benchmark.name, model))
+    metrics = products.artifact("model_metrics")
     thresholds = metrics.table("thresholds").filter(pl.col("method") == "fine-tuned")
-    products = products_for(home, benchmark, model, progress)
     scores = _scores(products, rows)
     nearest = _nearest(products, rows)
     return ScoredCandidates(

@@ -9,9 +9,9 @@ from sklearn.metrics import average_precision_score
 from tests_support import ab_assets
 
 from ab_assets.home import Home
+from ab_assets.products import products_for
 from ab_assets.progress import silent
 from ab_assets.training.data import FitData
-from ab_assets.work import products_for
 
 pytestmark = [pytest.mark.real_weights, pytest.mark.xdist_group("weights")]
 

@@ -1,7 +1,7 @@
 """baseline_predictions, leak_ladder, model_metrics, candidate_predictions, metric_table."""
 
 import polars as pl
-from dagster import AssetExecutionContext, MaterializeResult, asset
+from dagster import AssetExecutionContext, MaterializeResult, ResourceParam, asset
 
 from ab_assets.artifacts.store import Artifact, Draft, Ref
 from ab_assets.datasets.selection import select_rows
@@ -11,12 +11,12 @@ from ab_assets.evaluation.scores import Scored, score
 from ab_assets.evaluation.table import side_by_side, summary_of
 from ab_assets.evaluation.thresholds import thresholds
 from ab_assets.evaluation.units import resampling_units
-from ab_assets.exports import export_csv
 from ab_assets.partitions import grid_of
 from ab_assets.plan import missing_models
 from ab_assets.splits.certified import certified_roles
-from resources.compute import Reporting, cpus
-from resources.home import HomeResource, Making, Metadata, markdown, not_compared, preview
+from ab_assets.work import Work
+from resources.compute import Compute, Reporting, cpus
+from resources.home import HomeResource, Making, Metadata, markdown, materialized, not_compared, preview
 from resources.specs import asset_arguments
 
 
@@ -84,30 +84,20 @@ def model_metrics(context: AssetExecutionContext, config: Making, home: HomeReso
 
 @asset(**asset_arguments("candidate_predictions"))
 def candidate_predictions(
-    context: AssetExecutionContext, config: Making, home: HomeResource, reporting: Reporting
+    context: AssetExecutionContext,
+    config: Making,
+    home: HomeResource,
+    compute: ResourceParam[Compute],
+    reporting: Reporting,
 ) -> MaterializeResult:
-    """The files under [candidates] of benchmark.toml."""
-    ref = Ref("candidate_predictions", *grid_of(context))
-    benchmark, folder = home.home.benchmark(ref.benchmark), home.home.folder(ref.benchmark)
-    if ref.model is None or ref.model not in benchmark.models or not benchmark.candidates.files:
-        return not_compared(ref.asset, "benchmark.toml lists no candidates, or not this model")
-    model, progress = ref.model, reporting.progress(context.log)
-
-    def build(draft: Draft) -> None:
-        from ab_assets.candidates import score_candidates  # noqa: PLC0415 - the only asset here that runs a model
-
-        scored = [
-            score_candidates(home.home, benchmark, model, folder / name, progress)
-            for name in benchmark.candidates.files
-        ]
-        table, rejected = pl.concat([one.table for one in scored]), pl.concat([one.rejected for one in scored])
-        draft.table("candidates", table)
-        draft.table("rejected", rejected)
-        draft.path("candidates.csv").write_text(export_csv(table), encoding="utf-8")
-        outside = int(table["out_of_domain"].sum())
-        draft.metadata = {"candidates": table.height, "out_of_domain": outside, "rejected": rejected.height}
-
-    return home.make(ref, build, _candidates_shown, force=config.force)
+    """The files under [candidates] of benchmark.toml, scored where models run."""
+    benchmark, model = grid_of(context)
+    declared = home.home.benchmark(benchmark)
+    if model not in declared.models or not declared.candidates.files:
+        return not_compared("candidate_predictions", "benchmark.toml lists no candidates, or not this model")
+    work = Work(benchmark, model, frozenset({"candidate_predictions"}), force=config.force)
+    (outcome,) = compute.run(context, home.home, work, reporting.progress(context.log))
+    return materialized(outcome, _candidates_shown(outcome.artifact))
 
 
 @asset(**asset_arguments("metric_table"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dagster import PipesEnvContextInjector, open_pipes_session
@@ -16,7 +15,8 @@ from ab_assets.artifacts.publication import Outcome
 from ab_assets.artifacts.store import Ref
 from ab_assets.errors import AbAssetsError, ComputeFailedError
 from ab_assets.graph import question_of
-from ab_assets.work import answered
+from ab_assets.plan import candidate_digests
+from ab_assets.work import CANDIDATES, answered
 from resources.compute import Compute
 from resources.kubernetes.causes import RESUMED, Cause
 from resources.kubernetes.cluster import Cluster, OutageError, RefusalError, connect
@@ -70,15 +70,14 @@ class KubernetesCompute(Compute):
 
         Raises the error of the work as if it had happened here, or ComputeFailedError with the cause.
         """
-        known = answered(home, work)
-        yield from known
-        missing = replace(work, wanted=work.wanted - {outcome.ref.asset for outcome in known})
-        if not missing.wanted:
+        yield from (known := answered(home, work))
+        told = {outcome.ref.asset for outcome in known}
+        if told == work.wanted:
             return
         installation = read_installation(home)
         spec, cluster = home.model(work.model), self._connect(installation)
         pods = Pods(cluster, installation, spec, root=home.root, log=context.log.info, clock=self._clock)
-        first = _launch(context, home, missing, installation)
+        first = _launch(context, home, work, installation)
 
         @contextmanager
         def listen(launch: Launch) -> Iterator[tuple[HomeMessages, Mapping[str, str]]]:
@@ -86,14 +85,13 @@ class KubernetesCompute(Compute):
             with open_pipes_session(context, PipesEnvContextInjector(), messages) as session:
                 yield messages, session.get_bootstrap_env_vars()
 
-        told = set()
         try:
-            for payload in pods.run(first, _described(missing), listen):
+            for payload in pods.run(first, _described(work), listen):
                 if payload["kind"] == "progress":
                     progress(payload["message"], payload["done"], payload["total"])
                 elif payload["kind"] == "outcome" and payload["asset"] not in told:
                     told.add(payload["asset"])
-                    yield self._outcome(home, missing, payload)
+                    yield self._outcome(home, work, payload)
         except Failed as failed:
             raise _error(failed, context) from _trace(failed.said)
         except (OutageError, RefusalError) as error:
@@ -101,7 +99,7 @@ class KubernetesCompute(Compute):
             raise ComputeFailedError(
                 cause=cause, what=f"the cluster was asked for a pod ({cause})", found=str(error), hint=_HINTS[cause]
             ) from error
-        if left := missing.wanted - told:
+        if left := work.wanted - told:
             raise ComputeFailedError(
                 cause=Cause.CRASHED, what=f"the pod was done without {', '.join(sorted(left))}", where=first.name
             )
@@ -125,13 +123,16 @@ class KubernetesCompute(Compute):
 
 
 def _launch(context: AssetExecutionContext, home: Home, work: Work, installation: Installation) -> Launch:
-    """Return the first attempt: its name follows from everything that decides what the worker makes."""
+    """Return the first attempt: its name follows from what decides all that the worker makes, and stays the same while
+    its results appear one by one.
+    """
     benchmark, spec = home.benchmark(work.benchmark), home.model(work.model)
-    inputs = {
-        name: found.digest
-        for name in ("curated_dataset", "split", "shuffled_label_split")
-        if (found := home.store.current(Ref(name, work.benchmark)))
-    }
+    upstream = [Ref(name, work.benchmark) for name in ("curated_dataset", "split", "shuffled_label_split")]
+    if CANDIDATES in work.wanted:
+        upstream += [Ref(name, work.benchmark, work.model) for name in ("fine_tuned_checkpoint", "model_metrics")]
+    inputs = {ref.asset: found.digest for ref in upstream if (found := home.store.current(ref))}
+    if CANDIDATES in work.wanted:
+        inputs |= candidate_digests(benchmark, home.folder(work.benchmark))
     questions = [question_of(asset, benchmark, inputs, spec=spec).fingerprint for asset in sorted(work.wanted)]
     digest = digest_of(
         {

@@ -12,10 +12,11 @@ from ab_assets.definitions import defs
 from ab_assets.graph import PRODUCTS
 from ab_assets.home import Home
 from ab_assets.plan import question_now
+from ab_assets.products import products_for
 from ab_assets.progress import silent
 from ab_assets.training import products
 from ab_assets.training.products import CHECKPOINTS
-from ab_assets.work import Work, products_for, run_work
+from ab_assets.work import Work, run_work
 from jobs.launching import open_instance, register, run_job
 
 
