@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,6 +30,7 @@ T = TypeVar("T")
 
 _POLL_SECONDS, _SLOWEST_SECONDS = 1.0, 5.0
 _LEAVING_SECONDS = 60.0  # besides the grace period
+_CLEAN_WAITS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # seconds between the tries to leave nothing behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,17 +204,32 @@ class Pods:
         shutil.rmtree(self._root / launch.folder, ignore_errors=True)
 
     def _clean(self, launch: Launch) -> None:
-        """Take the Job, its pod and the attempts' files away; a Job that another run has taken over stays."""
-        try:
-            job = self._cluster.job(launch.job_name)
-            if job is not None and job["metadata"].get("labels", {}).get(RUN) == launch.run_id:
-                self._cluster.delete_job(launch.job_name)
-            elif job is not None:
+        """Take the Job, its pods and the attempts' files away; a Job that another run has taken over stays."""
+        for wait in (*_CLEAN_WAITS, None):
+            try:
+                if self._cleaned(launch):
+                    shutil.rmtree(self._root / launch.folder, ignore_errors=True)
+            except (OutageError, RefusalError) as error:
+                if wait is None or isinstance(error, RefusalError):
+                    self._log(f"{launch.job_name} could not be deleted ({error}); the sweep will")
+                    return
+                with suppress(KeyboardInterrupt):  # the clock of a run that is cancelled ends every sleep
+                    self._clock.sleep(wait)
+            else:
                 return
-        except (OutageError, RefusalError) as error:
-            self._log(f"{launch.job_name} could not be deleted ({error}); the sweep will")
-            return
-        shutil.rmtree(self._root / launch.folder, ignore_errors=True)
+
+    def _cleaned(self, launch: Launch) -> bool:
+        """Delete what this run has of the work; tell whether no other run has anything of it."""
+        others = False
+        for job in self._cluster.jobs(f"{WORK}={launch.name}"):
+            if job["metadata"]["labels"].get(RUN) == launch.run_id:
+                self._cluster.delete_job(job["metadata"]["name"])
+            else:
+                others = others or not _leaving(job)
+        if not others:  # a Job can be deleted without its pods
+            for name in _names(pod for pod in self._cluster.pods(f"{WORK}={launch.name}") if not _leaving(pod)):
+                self._cluster.delete_pod(name)
+        return not others
 
     def _delete(self, name: str) -> None:
         self._patiently(lambda: self._cluster.delete_job(name))
