@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 from tests_support import write_specificity
 
-from ab_assets.artifacts.store import Ref
 from ab_assets.commands.intake import add_benchmark
 from ab_assets.definitions import defs
-from ab_assets.graph import PRODUCTS
 from ab_assets.progress import silent
 from jobs.launching import open_instance, register, run_job
 from resources.kubernetes.backend import KubernetesCompute

@@ -1,4 +1,4 @@
-"""A Kubernetes API for one namespace over HTTP on loopback, on a clock of its own, with faults when a script wants them.
+"""A Kubernetes API for one namespace over HTTP on loopback, on a clock of its own, with faults where wanted.
 
 It keeps objects and answers as the API server does; what happens to pods is in `scripted_pods`.
 """
@@ -124,27 +124,22 @@ class ScriptedApi:
         if matched is None:
             return 404, {"message": f"no such path: {path}"}
         kind, name, log = matched.groups()
-        things = {"jobs": self.jobs, "pods": self.pods, "events": {}}[kind]
-        if name is None and method == "GET":
-            return 200, {"items": self._selected(kind, query)}
         if name is None:
-            return self._create(json.loads(body))
-        if name not in things:
+            return (200, {"items": self._selected(kind, query)}) if method == "GET" else self._create(json.loads(body))
+        thing = {"jobs": self.jobs, "pods": self.pods}[kind].get(name)
+        if thing is None:
             return 404, {"message": f'{kind} "{name}" not found'}
         if log:
-            return self._log(things[name], query)
+            return self._log(thing, query)
         if method == "PATCH":
-            things[name]["metadata"]["labels"] |= json.loads(body)["metadata"]["labels"]
+            thing["metadata"]["labels"] |= json.loads(body)["metadata"]["labels"]
         elif method == "DELETE" and kind == "jobs":
-            job = self.jobs.pop(name)
-            self.on_job_deleted(job, query.get("propagationPolicy", "Orphan"))
-            return 200, job
+            del self.jobs[name]
+            self.on_job_deleted(thing, query.get("propagationPolicy", "Orphan"))
         elif method == "DELETE":
-            thing = things[name]
             grace = query.get("gracePeriodSeconds")
             self.on_pod_deleted(name, None if grace is None else int(grace))
-            return 200, thing
-        return 200, things[name]
+        return 200, thing
 
     def _create(self, job: Thing) -> tuple[int, Thing]:
         name = job["metadata"]["name"]

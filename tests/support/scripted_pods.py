@@ -22,7 +22,7 @@ class ScriptedPods:
     two workers of one work were working.
     """
 
-    def __init__(self, api: ScriptedApi, home: Path, stories: Iterable[Iterable[Step]], stop_seconds: float = 2.0):
+    def __init__(self, api: ScriptedApi, home: Path, stories: Iterable[Iterable[Step]], stop_seconds: float = 6.0):
         self.api = api
         self.home = home
         self.stories = iter(stories)
@@ -39,18 +39,20 @@ class ScriptedPods:
     def _begin(self, job: Thing) -> None:
         story = next(self.stories)
         self.told.append(story)
-        name = job["metadata"]["name"]
         for seconds, what, *arguments in story:
-            self.api.at(seconds, self._step(name, what, arguments))
+            self.api.at(seconds, self._step(job, what, arguments))
 
-    def _step(self, job: str, what: str, arguments: list[Any]) -> Callable[[], None]:
+    def _step(self, job: Thing, what: str, arguments: list[Any]) -> Callable[[], None]:
         def happens() -> None:
-            pod = self.api.pods.get(self._latest.get(job, ""))
+            latest = self._latest.get(job["metadata"]["uid"], "")
+            pod = self.api.pods.get(latest)
             if what.startswith("job_") or what == "pod":
-                if job in self.api.jobs:
-                    getattr(self, what)(self.api.jobs[job], *arguments)
+                if self._there(job):
+                    getattr(self, what)(job, *arguments)
             elif what == "event":
-                self.api.event("Pod", pod or self._latest.get(job, job), *arguments)
+                self.api.event("Pod", pod or latest, *arguments)
+            elif pod is not None and what == "removed":
+                self.removed(pod)
             elif pod is not None and not _over(pod) and not pod["metadata"].get("deletionTimestamp"):
                 getattr(self, what)(pod, *arguments)
 
@@ -60,15 +62,14 @@ class ScriptedPods:
 
     def pod(self, job: Thing) -> None:
         """The Job controller makes a pod (another one, when there was one)."""
-        uid, name = f"uid-{next(self._uids)}", job["metadata"]["name"]
-        template = job["spec"]["template"]
-        self._latest[name] = f"{name}-{uid[4:]}"
-        self.api.pods[self._latest[name]] = json.loads(
+        uid, template = f"uid-{next(self._uids)}", job["spec"]["template"]
+        name = self._latest[job["metadata"]["uid"]] = f"{job['metadata']['name']}-{uid[4:]}"
+        self.api.pods[name] = json.loads(
             json.dumps(
                 {
                     "metadata": {
-                        "name": self._latest[name], "uid": uid, "creationTimestamp": self.api.stamp(),
-                        "labels": template["metadata"]["labels"], "job": name,
+                        "name": name, "uid": uid, "creationTimestamp": self.api.stamp(),
+                        "labels": template["metadata"]["labels"], "ownerReferences": [{"uid": job["metadata"]["uid"]}],
                     },
                     "spec": template["spec"],
                     "status": {"phase": "Pending"},
@@ -87,7 +88,7 @@ class ScriptedPods:
 
     def job_deadline(self, job: Thing, condition: str = "Failed") -> None:
         """The Job is older than it may be: its pods go."""
-        self._conclude(job["metadata"]["name"], condition, "DeadlineExceeded")
+        self._conclude(job, condition, "DeadlineExceeded")
         for pod in self._pods_of(job):
             self._pod_deleted(pod["metadata"]["name"], None)
 
@@ -181,6 +182,10 @@ class ScriptedPods:
         """The pod is deleted without any grace."""
         self._pod_deleted(pod["metadata"]["name"], 0)
 
+    def removed(self, pod: Thing) -> None:
+        """The pod's object goes, whatever it was doing."""
+        self._remove(pod["metadata"]["name"])
+
     def lost(self, pod: Thing) -> None:
         """The node is gone: the pod is to go, and nobody tells the API that it has."""
         pod["metadata"]["deletionTimestamp"] = self.api.stamp()
@@ -201,7 +206,7 @@ class ScriptedPods:
         pod = self.api.pods.get(name)
         if pod is None:
             return
-        if grace == 0 or _over(pod) or name not in self.working and not pod["metadata"].get("deletionTimestamp"):
+        if grace == 0 or _over(pod) or (name not in self.working and not pod["metadata"].get("deletionTimestamp")):
             self._remove(name)
         elif not pod["metadata"].get("deletionTimestamp"):
             pod["metadata"]["deletionTimestamp"] = self.api.stamp()
@@ -223,19 +228,19 @@ class ScriptedPods:
     def _conclude_later(self, pod: Thing) -> None:
         good = pod["status"]["phase"] == "Succeeded"
         kind, reason = ("Complete", "") if good else ("Failed", "BackoffLimitExceeded")
-        name = pod["metadata"]["job"]
+        owner = pod["metadata"]["ownerReferences"][0]["uid"]
 
         def conclude() -> None:
-            if self._latest[name] == pod["metadata"]["name"]:  # no other is in its place
-                self._conclude(name, kind, reason)
+            for job in self.api.jobs.values():
+                if job["metadata"]["uid"] == owner and self._latest[owner] == pod["metadata"]["name"]:
+                    self._conclude(job, kind, reason)  # no other pod is in its place
 
         self.api.at(0.6, conclude)
 
-    def _conclude(self, job: str, kind: str, reason: str) -> None:
-        if job in self.api.jobs:
-            conditions = self.api.jobs[job].setdefault("status", {}).setdefault("conditions", [])
-            if not any(condition["type"] in ("Failed", "Complete") for condition in conditions):
-                conditions.append({"type": kind, "status": "True", "reason": reason, "message": reason})
+    def _conclude(self, job: Thing, kind: str, reason: str) -> None:
+        conditions = job.setdefault("status", {}).setdefault("conditions", [])
+        if not any(condition["type"] in ("Failed", "Complete") for condition in conditions):
+            conditions.append({"type": kind, "status": "True", "reason": reason, "message": reason})
 
     def _job_deleted(self, job: Thing, propagation: str) -> None:
         if propagation != "Orphan":
@@ -243,7 +248,11 @@ class ScriptedPods:
                 self.api.at(0.4, lambda name=pod["metadata"]["name"]: self._pod_deleted(name, None))
 
     def _pods_of(self, job: Thing) -> list[Thing]:
-        return [pod for pod in self.api.pods.values() if pod["metadata"]["job"] == job["metadata"]["name"]]
+        owner = [{"uid": job["metadata"]["uid"]}]
+        return [pod for pod in self.api.pods.values() if pod["metadata"]["ownerReferences"] == owner]
+
+    def _there(self, job: Thing) -> bool:
+        return self.api.jobs.get(job["metadata"]["name"], {}) is job
 
     @staticmethod
     def _labels(pod: Thing, label: str) -> str:
