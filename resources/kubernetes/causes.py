@@ -177,13 +177,18 @@ def next_step(ending: Ending, causes: Sequence[Cause], installation: Installatio
 
     `causes`: how all attempts so far ended, this one last.
     """
-    steps = (1.0, *installation.memory_steps)
-    ran_out = sum(cause is Cause.OUT_OF_MEMORY for cause in causes)
     if ending.cause is Cause.OUT_OF_MEMORY:
-        return steps[ran_out] if ran_out < len(steps) else None
-    if ending.cause in RESUMED and sum(cause in RESUMED for cause in causes) <= installation.retries:
-        return steps[min(ran_out, len(steps) - 1)]
-    return None
+        more = sum(cause is Cause.OUT_OF_MEMORY for cause in causes) <= len(installation.memory_steps)
+    else:
+        interrupted = sum(cause in RESUMED for cause in causes)
+        more = ending.cause in RESUMED and interrupted <= installation.retries
+    return memory_factor(causes, installation) if more else None
+
+
+def memory_factor(causes: Sequence[str], installation: Installation) -> float:
+    """Return by what the memory of an attempt is multiplied after attempts that ended like this."""
+    steps = (1.0, *installation.memory_steps)
+    return steps[min(sum(cause == Cause.OUT_OF_MEMORY for cause in causes), len(steps) - 1)]
 
 
 def _without_pod(seen: Seen, said: Said) -> Ending | State:

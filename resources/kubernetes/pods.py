@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ab_assets.artifacts.durable import write_atomically
-from resources.kubernetes.causes import Cause, Ending, next_step
+from resources.kubernetes.causes import Cause, Ending, memory_factor, next_step
 from resources.kubernetes.cluster import OutageError, RefusalError
 from resources.kubernetes.following import Follower
 from resources.kubernetes.manifest import ATTEMPT, CAUSES, RUN, WORK, Launch, job_manifest
@@ -105,11 +105,13 @@ class Pods:
             self._wait_for_room(first)
             return first
         found = max(ours, key=_attempt_of)
-        causes = found["metadata"].get("annotations", {}).get(CAUSES, "")
+        told = found["metadata"].get("annotations", {}).get(CAUSES, "")
+        causes = tuple(cause for cause in told.split(",") if cause)
         name = found["metadata"]["name"]
         self._log(f"{name} is there already: following it")
         self._patiently(lambda: self._cluster.label_job(name, {RUN: first.run_id}))
-        return replace(first, attempt=_attempt_of(found), causes=tuple(cause for cause in causes.split(",") if cause))
+        factor = memory_factor(causes, self._installation)
+        return replace(first, attempt=_attempt_of(found), causes=causes, memory_factor=factor)
 
     def _attempt(
         self, launch: Launch, wanted: Mapping[str, Any], messages: HomeMessages, pipes: Mapping[str, str]
