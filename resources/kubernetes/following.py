@@ -176,8 +176,9 @@ class Follower:
             "started": started,
         }
         whole = self._folder / f"times-{self._launch.attempt}.part"
-        whole.write_text(json.dumps(times), encoding="utf-8")
-        whole.replace(whole.with_suffix(".json"))
+        with suppress(FileNotFoundError):  # another run that follows the same work has collected it
+            whole.write_text(json.dumps(times), encoding="utf-8")
+            whole.replace(whole.with_suffix(".json"))
         self._timed = True
 
     def _print(self, pod: Thing | None) -> None:

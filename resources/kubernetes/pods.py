@@ -102,16 +102,19 @@ class Pods:
         if not ours:
             for job in jobs:
                 self._delete(job["metadata"]["name"])
-            self._wait_for_room(first)
-            return first
+            return self._with_room(first)
         found = max(ours, key=_attempt_of)
-        told = found["metadata"].get("annotations", {}).get(CAUSES, "")
-        causes = tuple(cause for cause in told.split(",") if cause)
         name = found["metadata"]["name"]
-        self._log(f"{name} is there already: following it")
         self._patiently(lambda: self._cluster.label_job(name, {RUN: first.run_id}))
+        return self._taken_up(first, found)
+
+    def _taken_up(self, launch: Launch, job: Thing) -> Launch:
+        """Return the attempt that a Job is."""
+        self._log(f"{job['metadata']['name']} is there already: following it")
+        told = job["metadata"].get("annotations", {}).get(CAUSES, "")
+        causes = tuple(cause for cause in told.split(",") if cause)
         factor = memory_factor(causes, self._installation)
-        return replace(first, attempt=_attempt_of(found), causes=causes, memory_factor=factor)
+        return replace(launch, attempt=_attempt_of(job), causes=causes, memory_factor=factor)
 
     def _attempt(
         self, launch: Launch, wanted: Mapping[str, Any], messages: HomeMessages, pipes: Mapping[str, str]
@@ -177,24 +180,29 @@ class Pods:
         memory = self._installation.needs_of(self._spec).memory_gib * factor
         self._log(f"{launch.job_name} ended: {ending.cause}: {ending.detail}; another goes on, with {memory:g} GiB")
         self._delete(launch.job_name)
-        following = replace(launch, attempt=launch.attempt + 1, memory_factor=factor, causes=causes)
-        self._wait_for_room(following)
-        return following
+        return self._with_room(replace(launch, attempt=launch.attempt + 1, memory_factor=factor, causes=causes))
 
-    def _wait_for_room(self, launch: Launch) -> None:
-        """Return when no pod of an earlier attempt is left that could write: after its grace period it is forced."""
+    def _with_room(self, launch: Launch) -> Launch:
+        """Return the attempt when no pod of an earlier one is left that could write: in the end such a pod is forced.
+
+        Another run that follows the same work may have started the attempt meanwhile: then it is taken up.
+        """
         limit = self._clock.now() + self._installation.waiting.grace_seconds + _LEAVING_SECONDS
         told = False
         while True:
+            job = self._patiently(lambda: self._cluster.job(launch.job_name))
+            if job is not None and not _leaving(job):
+                return self._taken_up(launch, job)
             others = [
                 pod
                 for pod in self._patiently(lambda: self._cluster.pods(f"{WORK}={launch.name}"))
                 if pod.get("status", {}).get("phase") not in ("Failed", "Succeeded")
             ]
-            if not others:
+            if not others and job is None:
                 break
             if not told:
-                self._log(f"{launch.job_name} waits until {others[0]['metadata']['name']} has saved and ended")
+                first = _names([*others, job] if job else others)[0]
+                self._log(f"{launch.job_name} waits until {first} has saved and ended")
                 told = True
                 for name in _names(pod for pod in others if not _leaving(pod)):
                     self._delete_pod(name)
@@ -204,6 +212,7 @@ class Pods:
                 break
             self._clock.sleep(_POLL_SECONDS)
         shutil.rmtree(self._root / launch.folder, ignore_errors=True)
+        return launch
 
     def _clean(self, launch: Launch) -> None:
         """Take the Job, its pods and the attempts' files away; a Job that another run has taken over stays."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,15 +84,19 @@ class Scene:
         self.steps = 0
 
     def run(
-        self, launch: Launch = LAUNCH, *, stop: tuple[float, type[BaseException]] | None = None, lines: list[str] = ()
+        self,
+        launch: Launch = LAUNCH,
+        *,
+        stop: tuple[float, type[BaseException]] | None = None,
+        sleeps: Callable[[float], None] | None = None,
     ) -> Heard:
         """Run the work to its end, or until the clock shows `stop`."""
-        heard = Heard(lines=list(lines))
+        heard = Heard()
 
         def sleep(seconds: float) -> None:
             self.steps += 1
             assert self.steps < STEPS_AT_MOST, "it does not end"
-            self.api.sleep(seconds)
+            (sleeps or self.api.sleep)(seconds)
             if stop is not None and self.api.now >= stop[0]:
                 pods.killed = stop[1] is Killed
                 raise stop[1]
@@ -112,6 +118,33 @@ class Scene:
         except (Killed, KeyboardInterrupt) as error:
             heard.stopped = type(error)
         return heard
+
+    def run_side_by_side(self, starts: dict[Launch, float]) -> list[Heard]:
+        """Run several at once, each from its second on; while one is awake the others sleep."""
+        turn, wakes, running = threading.Condition(), dict(enumerate(starts.values())), set(range(len(starts)))
+
+        def until_woken(me: int) -> None:
+            turn.notify_all()
+            turn.wait_for(lambda: wakes.keys() == running and me == min(wakes, key=lambda one: (wakes[one], one)))
+            self.api.sleep(max(0.0, wakes.pop(me) - self.api.now))
+
+        def follow(me: int, launch: Launch) -> Heard:
+            def sleep(seconds: float) -> None:
+                with turn:
+                    wakes[me] = self.api.now + seconds
+                    until_woken(me)
+
+            with turn:
+                until_woken(me)
+            try:
+                return self.run(launch, sleeps=sleep)
+            finally:
+                with turn:
+                    running.discard(me)
+                    turn.notify_all()
+
+        with ThreadPoolExecutor(len(starts)) as threads:
+            return list(threads.map(follow, range(len(starts)), starts))
 
     @contextmanager
     def _listen(self, launch: Launch) -> Iterator[tuple[HomeMessages, dict[str, str]]]:

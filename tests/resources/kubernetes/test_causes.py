@@ -54,7 +54,7 @@ SITUATIONS = {
     "no healthy GPU": ([(2.5, "fails", "UnexpectedAdmissionError", "no healthy devices")], Cause.UNSCHEDULABLE),
     "init failed": ([(2.5, "init_fails", 3, "no weights")], Cause.INIT_FAILED),
     "init fails again and again": ([(2.5, "waits", "CrashLoopBackOff", "", "fetch")], Cause.INIT_FAILED),
-    "a Secret is missing": ([(2.5, "waits", "CreateContainerConfigError", 'secret "hub" not found')], Cause.INVALID_SPEC),
+    "a Secret is missing": ([(2.5, "waits", "CreateContainerConfigError", "no Secret")], Cause.INVALID_SPEC),
     "no such command": ([(2.5, "exits", 128, "StartError")], Cause.INVALID_SPEC),
     "volumes that are never mounted": ([(2.5, "waits", "ContainerCreating")], Cause.INVALID_SPEC),
     "the pod's deadline": ([(5, "fails", "DeadlineExceeded")], Cause.DEADLINE),

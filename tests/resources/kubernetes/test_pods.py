@@ -197,6 +197,16 @@ def test_pods_of_a_job_that_was_deleted_without_them_are_followed_and_go(scene):
     assert stage.left() == []
 
 
+def test_a_job_of_the_name_that_is_still_going_is_waited_for(scene):
+    stage = scene(FAILS, SUCCEEDS, retries=0)
+    stage.run(stop=(4, Killed))
+    job = stage.api.jobs[LAUNCH.job_name]
+    job["metadata"]["deletionTimestamp"] = stage.api.stamp()  # deleted in the foreground: it goes after its pods
+    stage.api.at(20, stage.api.jobs.clear)
+    heard = stage.run(ANOTHER)
+    assert (heard.ended, len(stage.api.created), stage.left()) == (Cause.SUCCEEDED, 2, [])
+
+
 def test_a_job_that_was_made_although_nobody_heard_is_the_attempts(scene):
     stage = scene(SUCCEEDS)
     stage.api.faults = [Fault("unheard", on="POST", times=1)]
@@ -229,3 +239,14 @@ def test_the_worker_is_told_what_it_has(scene):
     assert told["work"] == {"benchmark": "tiny"}
     assert not told["gpus_required"]
     assert (asked["gpus"], asked["gpu_resource"], asked["attempt"]) == (1, "nvidia.com/mig-1g.10gb", 1)
+
+
+@pytest.mark.parametrize("at", [0, 0.5, 4, 9, 13, 17, 20])
+@pytest.mark.parametrize("first", [GOES, RUNS_OUT, [*STARTS, (10, "job_deleted")], SUCCEEDS])
+def test_two_runs_of_one_work_never_have_two_workers(scene, first, at):
+    stage = scene(first, *[TALKS] * 5)
+    heard = stage.run_side_by_side({LAUNCH: 0, ANOTHER: at})
+    assert [one.ended for one in heard] == [Cause.SUCCEEDED] * 2
+    assert stage.pods.doubles == []
+    assert len(stage.api.created) <= 4
+    assert stage.left() == []
