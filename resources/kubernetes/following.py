@@ -136,7 +136,8 @@ class Follower:
         if judged.stage == "leaving" and self._pod is not None:  # its kubelet does not answer: nobody else will end it
             with suppress(OutageError, RefusalError):
                 self._cluster.delete_pod(self._pod["metadata"]["name"], grace_seconds=0)
-        return Ending(limit.cause, f"{judged.detail or event or judged.stage} (for {(now - since) / 60:.1f} minutes)")
+        told = (event, judged.detail) if judged.stage == "starting" else (judged.detail, event)
+        return Ending(limit.cause, f"{next(filter(None, told), judged.stage)} (for {(now - since) / 60:.1f} minutes)")
 
     def _silence(self, why: str) -> Ending | None:
         out = self._now() - self._answered

@@ -221,7 +221,7 @@ class Pods:
                 if self._cleaned(launch):
                     shutil.rmtree(self._root / launch.folder, ignore_errors=True)
             except (OutageError, RefusalError) as error:
-                if wait is None or isinstance(error, RefusalError):
+                if wait is None:
                     self._log(f"{launch.job_name} could not be deleted ({error}); the sweep will")
                     return
                 with suppress(KeyboardInterrupt):  # the clock of a run that is cancelled ends every sleep
