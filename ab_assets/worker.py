@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,8 @@ class _Voice:
         self._last: dict[str, float] = {}
 
     def say(self, kind: str, **details: Any) -> None:  # noqa: ANN401 - any JSON value
-        self._pipes.report_custom_message({"kind": kind} | details)
+        with suppress(OSError):  # nobody listens any more, or the home is away: the work is worth more than the word
+            self._pipes.report_custom_message({"kind": kind} | details)
 
     def progress(self, message: str, done: int, total: int) -> None:
         now = time.monotonic()
@@ -94,29 +96,36 @@ def main(file: Path) -> int:
     if not _first(file.with_name(f"begun-{specification.asked.attempt}")):
         return BEGUN_BY_ANOTHER
     signal.signal(signal.SIGTERM, _terminate)  # process 1 of a container has no default
-    with open_dagster_pipes(params_loader=PipesMappingParamsLoader(specification.pipes)) as pipes:
-        voice = _Voice(pipes)
-        killed = _oom_kills()
-        try:
-            _require_gpus(specification)
-            home = Home.from_environment()
-            _bring_weights(home, specification.work.model)
-            with Meter(specification.asked) as meter:
-                for outcome in run_work(home, specification.work, voice.progress, meter):
-                    voice.outcome(outcome)
-        except (_Terminated, InterruptedFitError):
-            voice.say("interrupted")
-            return _TERMINATED
-        except MemoryError as error:
-            voice.error(error)
+    pipes = open_dagster_pipes(params_loader=PipesMappingParamsLoader(specification.pipes))
+    try:
+        return _work(specification, _Voice(pipes))
+    finally:
+        with suppress(OSError):
+            pipes.close()
+
+
+def _work(specification: Specification, voice: _Voice) -> int:
+    killed = _oom_kills()
+    try:
+        _require_gpus(specification)
+        home = Home.from_environment()
+        _bring_weights(home, specification.work.model)
+        with Meter(specification.asked) as meter:
+            for outcome in run_work(home, specification.work, voice.progress, meter):
+                voice.outcome(outcome)
+    except (_Terminated, InterruptedFitError):
+        voice.say("interrupted")
+        return _TERMINATED
+    except MemoryError as error:
+        voice.error(error)
+        voice.say("out of memory")
+        return _FAILED
+    except Exception as error:  # noqa: BLE001 - every error is told to the run that waits for it
+        voice.error(error)
+        if _oom_kills() > killed:  # a rank of ours was killed, and we only see that it is gone
             voice.say("out of memory")
-            return _FAILED
-        except Exception as error:  # noqa: BLE001 - every error is told to the run that waits for it
-            voice.error(error)
-            if _oom_kills() > killed:  # a rank of ours was killed, and we only see that it is gone
-                voice.say("out of memory")
-            return error.exit_code if isinstance(error, AbAssetsError) else _FAILED
-        voice.say("done")
+        return error.exit_code if isinstance(error, AbAssetsError) else _FAILED
+    voice.say("done")
     return 0
 
 

@@ -82,6 +82,8 @@ _CONFIGURATION = {
     "ContainerCannotRun",
     "StartError",
 }
+# What a kubelet that was away says of a container that it finds no more.
+_LOST_CONTAINERS = {"Unknown", "ContainerStatusUnknown"}
 
 REPLACED_EXIT = 75
 """The exit code of a pod that finds its attempt begun by another."""
@@ -118,25 +120,39 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One look at an attempt. `uid`: of the pod that took the attempt, once one was seen."""
+    """One look at an attempt. `last`: the pod that took the attempt, as it was seen before."""
 
     job: Thing | None
     pods: Sequence[Thing]
     events: Sequence[Thing] = ()
-    uid: str = ""
+    last: Thing | None = None
+
+    @property
+    def uid(self) -> str:
+        """Name the pod that took the attempt, "" before one was seen."""
+        return self.last["metadata"]["uid"] if self.last else ""
 
     @property
     def pod(self) -> Thing | None:
         """The attempt's pod: the one seen first, else the oldest."""
         if self.uid:
             return next((pod for pod in self.pods if pod["metadata"]["uid"] == self.uid), None)
-        return min(
-            self.pods, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]), default=None
-        )
+        return min(self.pods, key=_age, default=None)
 
 
 def _age(pod: Thing) -> tuple[str, str]:
     return pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]
+
+
+def in_order(events: Iterable[Thing]) -> list[Thing]:
+    """Return events, oldest first: the API lists them in no order."""
+
+    def when(event: Thing) -> str:
+        series = event.get("series") or {}
+        at = series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime")
+        return str(at or event.get("metadata", {}).get("creationTimestamp") or "")
+
+    return sorted(events, key=when)
 
 
 def judge(seen: Seen, said: Said) -> Ending | State:
@@ -151,6 +167,8 @@ def judge(seen: Seen, said: Said) -> Ending | State:
         return _ended(pod, seen, said)
     if pod["metadata"].get("deletionTimestamp"):
         return State("leaving", _gone(pod, seen, said).detail)
+    if _terminated(pod.get("status", {})) is not None:  # another container of the pod stays: a sidecar
+        return _ended(pod, seen, said)
     return _alive(pod)
 
 
@@ -159,30 +177,42 @@ def next_step(ending: Ending, causes: Sequence[Cause], installation: Installatio
 
     `causes`: how all attempts so far ended, this one last.
     """
-    steps = (1.0, *installation.memory_steps)
-    ran_out = sum(cause is Cause.OUT_OF_MEMORY for cause in causes)
     if ending.cause is Cause.OUT_OF_MEMORY:
-        return steps[ran_out] if ran_out < len(steps) else None
-    if ending.cause in RESUMED and sum(cause in RESUMED for cause in causes) <= installation.retries:
-        return steps[ran_out]
-    return None
+        more = sum(cause is Cause.OUT_OF_MEMORY for cause in causes) <= len(installation.memory_steps)
+    else:
+        interrupted = sum(cause in RESUMED for cause in causes)
+        more = ending.cause in RESUMED and interrupted <= installation.retries
+    return memory_factor(causes, installation) if more else None
+
+
+def memory_factor(causes: Sequence[str], installation: Installation) -> float:
+    """Return by what the memory of an attempt is multiplied after attempts that ended like this."""
+    steps = (1.0, *installation.memory_steps)
+    return steps[min(sum(cause == Cause.OUT_OF_MEMORY for cause in causes), len(steps) - 1)]
 
 
 def _without_pod(seen: Seen, said: Said) -> Ending | State:
-    if seen.uid:
-        return _gone(None, seen, said)
+    if seen.last is not None:  # what it said of itself while it was there still holds
+        over = seen.last.get("status", {}).get("phase") in ("Failed", "Succeeded")
+        return _ended(seen.last, seen, said) if over else _gone(seen.last, seen, said)
     if seen.job is None:
         return Ending(Cause.DELETED, "the Job was deleted before its pod was seen")
-    for condition in seen.job.get("status", {}).get("conditions") or ():
-        if condition.get("type") == "Failed" and condition.get("status") == "True":
-            if condition.get("reason") == "DeadlineExceeded":
-                return Ending(Cause.DEADLINE, condition.get("message", ""))
-            return _gone(None, seen, said)
-    failed = [event for event in seen.events if event.get("reason") == "FailedCreate"]
+    if (ending := _job_over(seen.job, seen, said)) is not None:
+        return ending
+    failed = [event for event in in_order(seen.events) if event.get("reason") == "FailedCreate"]
     if failed:
         message = str(failed[-1].get("message", ""))
         return State("waiting" if "exceeded quota" in message else "refused", message)
     return State("waiting", "the Job has no pod yet")
+
+
+def _job_over(job: Thing, seen: Seen, said: Said) -> Ending | None:
+    for condition in job.get("status", {}).get("conditions") or ():
+        if condition.get("status") == "True" and condition.get("type") == "Failed":
+            return _gone(None, seen, said)
+        if condition.get("status") == "True" and condition.get("type") == "Complete":
+            return Ending(Cause.CRASHED, "its pod ended well and is gone, without a word from the worker")
+    return None
 
 
 def _ended(pod: Thing, seen: Seen, said: Said) -> Ending:
@@ -193,12 +223,12 @@ def _ended(pod: Thing, seen: Seen, said: Said) -> Ending:
         return Ending(_POD_REASONS[reason], status.get("message", ""))
     if reason.startswith("OutOf"):  # OutOfmemory, OutOfcpu, OutOfnvidia.com/gpu: the kubelet had less than it seemed
         return Ending(Cause.NODE_LOST, f"{reason}: {status.get('message', '')}")
-    for container in status.get("initContainerStatuses") or ():
-        ended = container.get("state", {}).get("terminated") or {}
-        if ended.get("exitCode"):
-            what = f"init container {container.get('name')} ended with exit code {ended['exitCode']}"
-            return Ending(Cause.INIT_FAILED, f"{what}: {ended.get('message') or ended.get('reason', '')}")
     ended = _terminated(status)
+    for container in (status.get("initContainerStatuses") or ()) if ended is None else ():
+        failed = container.get("state", {}).get("terminated") or {}
+        if failed.get("exitCode"):
+            what = f"init container {container.get('name')} ended with exit code {failed['exitCode']}"
+            return Ending(Cause.INIT_FAILED, f"{what}: {failed.get('message') or failed.get('reason', '')}")
     if ended is None:
         return _gone(pod, seen, said) if status["phase"] == "Failed" else Ending(Cause.CRASHED, "no word from it")
     return _exited(ended, pod, seen, said)
@@ -212,9 +242,16 @@ def _exited(ended: Thing, pod: Thing, seen: Seen, said: Said) -> Ending:
     if reason in _CONFIGURATION:
         return Ending(Cause.INVALID_SPEC, ended.get("message", ""))
     if interrupted or code == REPLACED_EXIT or pod["metadata"].get("deletionTimestamp"):
-        return _gone(pod, seen, said, otherwise=Cause.INTERRUPTED if interrupted else Cause.DELETED)
+        deleted = pod["metadata"].get("deletionTimestamp") or not interrupted
+        return _gone(pod, seen, said, otherwise=Cause.DELETED if deleted else Cause.INTERRUPTED)
     if said.error:
         return Ending(Cause.APPLICATION_ERROR, str(said.error.get("message", "")))
+    if reason in _LOST_CONTAINERS:
+        return Ending(Cause.NODE_LOST, f"the node was restarted, or lost sight of the container ({reason})")
+    return _crashed(code)
+
+
+def _crashed(code: int) -> Ending:
     if code == 0:
         return Ending(Cause.CRASHED, "the worker ended with exit code 0 before its work was done")
     killed = " (killed)" if code == _SIGKILL_EXIT else ""
@@ -226,13 +263,15 @@ def _gone(pod: Thing | None, seen: Seen, said: Said, *, otherwise: Cause = Cause
     for cause, detail in _disruption(pod) if pod else ():
         return Ending(cause, detail)
     for condition in (seen.job or {}).get("status", {}).get("conditions") or ():
-        if condition.get("type") == "Failed" and condition.get("reason") == "DeadlineExceeded":
+        # FailureTarget comes first, and Failed when no pod is left (Kubernetes 1.31 and later)
+        if condition.get("type") in ("Failed", "FailureTarget") and condition.get("reason") == "DeadlineExceeded":
             return Ending(Cause.DEADLINE, condition.get("message", ""))
-    for event in seen.events:
+    for event in reversed(in_order(seen.events)):
         if event.get("reason") in _EVENT_REASONS and _about(event, seen.uid):
             return Ending(_EVENT_REASONS[event["reason"]], str(event.get("message", "")))
     if said.error and not said.interrupted:
-        return Ending(Cause.APPLICATION_ERROR, str(said.error.get("message", "")))
+        told = Ending(Cause.APPLICATION_ERROR, str(said.error.get("message", "")))
+        return Ending(Cause.OUT_OF_MEMORY, told.detail) if said.out_of_memory else told
     if otherwise is Cause.DELETED:
         return Ending(Cause.DELETED, "the Job was deleted" if seen.job is None else "the pod was deleted")
     return Ending(otherwise, "the pod was told to stop")

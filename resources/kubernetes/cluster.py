@@ -44,11 +44,13 @@ class Cluster:
     def create_job(self, manifest: Thing) -> bool:
         """Create a Job; False when there is one of this name already."""
         try:
-            self._ask(self._batch.create_namespaced_job, self._namespace, manifest)
+            created = self._ask(self._batch.create_namespaced_job, self._namespace, manifest)
         except RefusalError as error:
             if error.status == _CONFLICT:
                 return False
             raise
+        if created is None:
+            raise RefusalError(_NOT_FOUND, f"there is no namespace {self._namespace}")
         return True
 
     def jobs(self, selector: str) -> list[Thing]:
@@ -82,8 +84,9 @@ class Cluster:
             if error.status == 400:  # it waits to start
                 return []
             raise
-        lines = (text or b"").decode("utf-8", errors="replace").splitlines()
-        return [(stamp, line) for stamp, _, line in (line.partition(" ") for line in lines)]
+        # a progress bar's carriage returns are within a line: only what follows a newline has a time of its own
+        lines = (text or b"").decode("utf-8", errors="replace").split("\n")
+        return [(stamp, line) for stamp, _, line in (line.partition(" ") for line in lines if line)]
 
     def delete_job(self, name: str) -> None:
         """Delete a Job and its pods, each with its own grace period; it may be gone already."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from resources.kubernetes.causes import Cause, Ending, Seen, State, judge
+from resources.kubernetes.causes import Cause, Ending, Seen, State, in_order, judge
 from resources.kubernetes.cluster import OutageError, RefusalError
 from resources.kubernetes.manifest import ATTEMPT, CONTAINER, WORK
 
@@ -86,35 +86,49 @@ class Follower:
             payloads = self._messages.forward()
             return payloads, self._silence(str(error))
         except RefusalError as error:
-            return self._messages.forward(), Ending(Cause.REFUSED, f"{error.status}: {error}")
+            self._answered = self._now()
+            return self._messages.forward(), self._waited(State("forbidden", str(error)))
         self._answered = self._now()
+        self._since.pop("forbidden", None)
         payloads = self._messages.forward()
         return payloads, self._judged(seen)
 
     def _look(self) -> Seen:
         job = self._cluster.job(self._launch.job_name)
         pods = self._cluster.pods(f"{WORK}={self._launch.name},{ATTEMPT}={self._launch.attempt}")
-        uid = self._pod["metadata"]["uid"] if self._pod else ""
-        found = Seen(job, pods, uid=uid).pod
+        if job is not None:  # of an earlier Job of this name a pod may still be there
+            pods = [pod for pod in pods if _owned(pod, job)]
+        last, found = self._pod, Seen(job, pods, last=self._pod).pod
         if found is not None:
             self._pod = found
-        running = found is not None and judge(Seen(job, pods, uid=uid), self._messages.said) == State("running")
+        running = found is not None and judge(Seen(job, pods, last=last), self._messages.said) == State("running")
         self._print(found)
         if running:
-            return Seen(job, pods, uid=uid)
+            return Seen(job, pods, last=last)
         name = self._pod["metadata"]["name"] if self._pod else self._launch.job_name
-        return Seen(job, pods, self._cluster.events(name), uid)
+        try:
+            events = self._cluster.events(name)
+        except RefusalError:  # they only explain; what counts is there without them
+            events = []
+        return Seen(job, pods, events, last)
 
     def _judged(self, seen: Seen) -> Ending | None:
         judged = judge(seen, self._messages.said)
         now = self._now()
         if isinstance(judged, Ending):
             ended = self._since.setdefault(f"ended {judged.cause}", now)
-            return judged if now - ended >= _SETTLE_SECONDS.get(judged.cause, 0.0) else None
+            return judged if now - ended >= _settle_seconds(judged, seen) else None
         if judged.stage == "running":
             self._since = {stage: at for stage, at in self._since.items() if stage == "running"}
-        self._tell(judged)
         self._write_times()
+        return self._waited(judged, self._last_event(seen))
+
+    def _waited(self, judged: State, event: str = "") -> Ending | None:
+        """Return how the attempt ended when it has been in this state for too long."""
+        if self._messages.said.done and judged.stage == "forbidden":
+            return Ending(Cause.SUCCEEDED)
+        now = self._now()
+        self._tell(judged)
         since = self._since.setdefault(judged.stage, now)
         limit = self._limits[judged.stage]
         if now - since < limit.seconds:
@@ -122,8 +136,8 @@ class Follower:
         if judged.stage == "leaving" and self._pod is not None:  # its kubelet does not answer: nobody else will end it
             with suppress(OutageError, RefusalError):
                 self._cluster.delete_pod(self._pod["metadata"]["name"], grace_seconds=0)
-        detail = judged.detail or self._last_event(seen)
-        return Ending(limit.cause, f"{detail or judged.stage} (for {(now - since) / 60:.1f} minutes)")
+        told = (event, judged.detail) if judged.stage == "starting" else (judged.detail, event)
+        return Ending(limit.cause, f"{next(filter(None, told), judged.stage)} (for {(now - since) / 60:.1f} minutes)")
 
     def _silence(self, why: str) -> Ending | None:
         out = self._now() - self._answered
@@ -163,8 +177,9 @@ class Follower:
             "started": started,
         }
         whole = self._folder / f"times-{self._launch.attempt}.part"
-        whole.write_text(json.dumps(times), encoding="utf-8")
-        whole.replace(whole.with_suffix(".json"))
+        with suppress(FileNotFoundError):  # another run that follows the same work has collected it
+            whole.write_text(json.dumps(times), encoding="utf-8")
+            whole.replace(whole.with_suffix(".json"))
         self._timed = True
 
     def _print(self, pod: Thing | None) -> None:
@@ -184,8 +199,18 @@ class Follower:
                 self._log(f"| {line}")
 
     def _last_event(self, seen: Seen) -> str:
-        warnings = [event for event in seen.events if event.get("type") == "Warning"]
+        warnings = [event for event in in_order(seen.events) if event.get("type") == "Warning"]
         return f"{warnings[-1].get('reason')}: {warnings[-1].get('message')}" if warnings else ""
+
+
+def _owned(pod: Thing, job: Thing) -> bool:
+    return any(owner.get("uid") == job["metadata"]["uid"] for owner in pod["metadata"].get("ownerReferences") or ())
+
+
+def _settle_seconds(ending: Ending, seen: Seen) -> float:
+    """Return how long an end has to stay: longer while the pod is not over, and may be about to say more."""
+    lingers = seen.pod is not None and seen.pod.get("status", {}).get("phase") == "Running"
+    return max(_SETTLE_SECONDS.get(ending.cause, 0.0), _FINISHING_SECONDS if lingers else 0.0)
 
 
 def _limits(installation: Installation) -> dict[str, Limit]:
@@ -195,6 +220,7 @@ def _limits(installation: Installation) -> dict[str, Limit]:
     return {
         "waiting": Limit(waiting.schedule_minutes * 60, Cause.UNSCHEDULABLE),
         "refused": Limit(trouble, Cause.REFUSED),
+        "forbidden": Limit(trouble, Cause.REFUSED),  # an API server that starts refuses what it allows a moment later
         "image": Limit(trouble, Cause.IMAGE_PULL),
         "hopeless image": Limit(0, Cause.IMAGE_PULL),
         "configuration": Limit(trouble, Cause.INVALID_SPEC),

@@ -37,7 +37,7 @@ Toleration = dict[str, Any]
 class Table(BaseModel):
     """A table of kubernetes.toml: frozen, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class HomeVolume(Table):
@@ -151,15 +151,16 @@ def read_installation(home: Home) -> Installation:
         problems = [_in_words(details) for details in error.errors(include_url=False)]
         raise _refused(path, problems) from error
     catalogue = home.catalogue()
-    if unknown := [
+    problems = [
         f"[models.{name}] is no model of the catalogue. {nearest_name(name, list(catalogue))}"
         for name in found.models
         if name not in catalogue
-    ]:
-        raise _refused(path, unknown)
+    ]
     template = path.parent / Path(found.pod_template).expanduser() if found.pod_template else None
     if template is not None and not template.is_file():
-        raise _refused(path, [f"pod_template: there is no file {template}"])
+        problems.append(f"pod_template: there is no file {template}")
+    if problems:
+        raise _refused(path, problems)
     return found.model_copy(update={"pod_template": str(template or "")})
 
 

@@ -24,6 +24,24 @@ _MERGE_KEYS = {
     "hostAliases": "ip",
     "topologySpreadConstraints": "topologyKey",
 }
+# One of these tells a pod's spec from another table.
+_SAID_OF_PODS = {
+    "affinity",
+    "containers",
+    "dnsConfig",
+    "hostAliases",
+    "imagePullSecrets",
+    "initContainers",
+    "nodeName",
+    "nodeSelector",
+    "priorityClassName",
+    "runtimeClassName",
+    "schedulerName",
+    "securityContext",
+    "tolerations",
+    "topologySpreadConstraints",
+    "volumes",
+}
 _MERGED_DEEPLY = {"containers", "initContainers"}
 
 
@@ -42,7 +60,7 @@ def read_pod_template(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if isinstance(found, dict) and isinstance(found.get("spec"), dict) and "template" in found["spec"]:
         found = found["spec"]["template"]
     spec = found.get("spec", found) if isinstance(found, dict) else None
-    if not isinstance(spec, dict) or not ({"containers", "volumes", "nodeSelector", "tolerations"} & spec.keys()):
+    if not isinstance(spec, dict) or not (_SAID_OF_PODS & spec.keys()):
         raise BadInputError(
             what="the pod template is no pod",
             where=str(path),
@@ -71,8 +89,9 @@ def merged(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]
 def _merged_items(ours: list[Any], theirs: list[Any], key: str) -> list[Any]:
     name = _MERGE_KEYS[key]
     items = {item[name]: item for item in ours}
-    for item in theirs:
-        before = items.get(item.get(name))
+    nameless = [item for item in theirs if not isinstance(item, dict) or name not in item]  # for the API to refuse
+    for item in (item for item in theirs if item not in nameless):
+        before = items.get(item[name])
         # a volume or a variable is of one kind: theirs stands for ours
-        items[item.get(name)] = merged(before, item) if before and key in _MERGED_DEEPLY else item
-    return list(items.values())
+        items[item[name]] = merged(before, item) if before and key in _MERGED_DEEPLY else item
+    return [*items.values(), *nameless]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,10 @@ class HomeMessages(PipesMessageReader):
                 if not line.endswith(b"\n"):
                     return  # half a line: the rest comes
                 self._read += len(line)
-                yield json.loads(line)
+                with suppress(ValueError):  # torn by a file system: what was said before and after still counts
+                    message = json.loads(line)
+                    if isinstance(message, dict) and "method" in message:
+                        yield message
 
     def _note(self, payload: Payload) -> None:
         match payload["kind"]:

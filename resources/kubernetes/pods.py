@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ab_assets.artifacts.durable import write_atomically
-from resources.kubernetes.causes import Cause, Ending, next_step
+from resources.kubernetes.causes import Cause, Ending, memory_factor, next_step
 from resources.kubernetes.cluster import OutageError, RefusalError
 from resources.kubernetes.following import Follower
 from resources.kubernetes.manifest import ATTEMPT, CAUSES, RUN, WORK, Launch, job_manifest
@@ -29,6 +30,7 @@ T = TypeVar("T")
 
 _POLL_SECONDS, _SLOWEST_SECONDS = 1.0, 5.0
 _LEAVING_SECONDS = 60.0  # besides the grace period
+_CLEAN_WAITS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # seconds between the tries to leave nothing behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +102,19 @@ class Pods:
         if not ours:
             for job in jobs:
                 self._delete(job["metadata"]["name"])
-            self._wait_for_room(first)
-            return first
+            return self._with_room(first)
         found = max(ours, key=_attempt_of)
-        causes = found["metadata"].get("annotations", {}).get(CAUSES, "")
         name = found["metadata"]["name"]
-        self._log(f"{name} is there already: following it")
         self._patiently(lambda: self._cluster.label_job(name, {RUN: first.run_id}))
-        return replace(first, attempt=_attempt_of(found), causes=tuple(cause for cause in causes.split(",") if cause))
+        return self._taken_up(first, found)
+
+    def _taken_up(self, launch: Launch, job: Thing) -> Launch:
+        """Return the attempt that a Job is."""
+        self._log(f"{job['metadata']['name']} is there already: following it")
+        told = job["metadata"].get("annotations", {}).get(CAUSES, "")
+        causes = tuple(cause for cause in told.split(",") if cause)
+        factor = memory_factor(causes, self._installation)
+        return replace(launch, attempt=_attempt_of(job), causes=causes, memory_factor=factor)
 
     def _attempt(
         self, launch: Launch, wanted: Mapping[str, Any], messages: HomeMessages, pipes: Mapping[str, str]
@@ -173,24 +180,27 @@ class Pods:
         memory = self._installation.needs_of(self._spec).memory_gib * factor
         self._log(f"{launch.job_name} ended: {ending.cause}: {ending.detail}; another goes on, with {memory:g} GiB")
         self._delete(launch.job_name)
-        following = replace(launch, attempt=launch.attempt + 1, memory_factor=factor, causes=causes)
-        self._wait_for_room(following)
-        return following
+        return self._with_room(replace(launch, attempt=launch.attempt + 1, memory_factor=factor, causes=causes))
 
-    def _wait_for_room(self, launch: Launch) -> None:
-        """Return when no pod of an earlier attempt is left that could write: after its grace period it is forced."""
+    def _with_room(self, launch: Launch) -> Launch:
+        """Return the attempt when no pod of an earlier one is left that could write: in the end such a pod is forced.
+
+        Another run that follows the same work may have started the attempt meanwhile: then it is taken up.
+        """
         limit = self._clock.now() + self._installation.waiting.grace_seconds + _LEAVING_SECONDS
         told = False
         while True:
+            job = self._patiently(lambda: self._cluster.job(launch.job_name))
+            if job is not None and not _leaving(job):
+                return self._taken_up(launch, job)
             others = [
-                pod
-                for pod in self._patiently(lambda: self._cluster.pods(f"{WORK}={launch.name}"))
-                if pod.get("status", {}).get("phase") not in ("Failed", "Succeeded")
+                pod for pod in self._patiently(lambda: self._cluster.pods(f"{WORK}={launch.name}")) if not _over(pod)
             ]
-            if not others:
+            if not others and job is None:
                 break
             if not told:
-                self._log(f"{launch.job_name} waits until {others[0]['metadata']['name']} has saved and ended")
+                first = _names([*others, job] if job else others)[0]
+                self._log(f"{launch.job_name} waits until {first} has saved and ended")
                 told = True
                 for name in _names(pod for pod in others if not _leaving(pod)):
                     self._delete_pod(name)
@@ -200,19 +210,35 @@ class Pods:
                 break
             self._clock.sleep(_POLL_SECONDS)
         shutil.rmtree(self._root / launch.folder, ignore_errors=True)
+        return launch
 
     def _clean(self, launch: Launch) -> None:
-        """Take the Job, its pod and the attempts' files away; a Job that another run has taken over stays."""
-        try:
-            job = self._cluster.job(launch.job_name)
-            if job is not None and job["metadata"].get("labels", {}).get(RUN) == launch.run_id:
-                self._cluster.delete_job(launch.job_name)
-            elif job is not None:
+        """Take the Job, its pods and the attempts' files away; a Job that another run has taken over stays."""
+        for wait in (*_CLEAN_WAITS, None):
+            try:
+                if self._cleaned(launch):
+                    shutil.rmtree(self._root / launch.folder, ignore_errors=True)
+            except (OutageError, RefusalError) as error:
+                if wait is None:
+                    self._log(f"{launch.job_name} could not be deleted ({error}); the sweep will")
+                    return
+                with suppress(KeyboardInterrupt):  # the clock of a run that is cancelled ends every sleep
+                    self._clock.sleep(wait)
+            else:
                 return
-        except (OutageError, RefusalError) as error:
-            self._log(f"{launch.job_name} could not be deleted ({error}); the sweep will")
-            return
-        shutil.rmtree(self._root / launch.folder, ignore_errors=True)
+
+    def _cleaned(self, launch: Launch) -> bool:
+        """Delete what this run has of the work; tell whether no other run has anything of it."""
+        others = False
+        for job in self._cluster.jobs(f"{WORK}={launch.name}"):
+            if job["metadata"]["labels"].get(RUN) == launch.run_id:
+                self._cluster.delete_job(job["metadata"]["name"])
+            else:
+                others = others or not _leaving(job)
+        if not others:  # a Job can be deleted without its pods
+            for name in _names(pod for pod in self._cluster.pods(f"{WORK}={launch.name}") if not _leaving(pod)):
+                self._cluster.delete_pod(name)
+        return not others
 
     def _delete(self, name: str) -> None:
         self._patiently(lambda: self._cluster.delete_job(name))
@@ -242,6 +268,10 @@ def _names(things: Iterable[Thing]) -> list[str]:
 
 def _attempt_of(job: Thing) -> int:
     return int(job["metadata"]["labels"][ATTEMPT])
+
+
+def _over(pod: Thing) -> bool:
+    return pod.get("status", {}).get("phase") in ("Failed", "Succeeded")
 
 
 def _leaving(job: Thing) -> bool:
