@@ -155,7 +155,7 @@ def runs_log(home: Home) -> str:
 
 
 def nothing_is_left(namespace, home: Home) -> None:
-    until(lambda: not namespace.get("jobs") and not namespace.get("pods"), seconds=60)
+    until(lambda: not namespace.get("jobs") and not namespace.get("pods"), seconds=150)
     assert sorted(path.name for path in (home.root / "work").iterdir()) == ["home-id"]
 
 
