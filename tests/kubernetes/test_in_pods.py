@@ -17,6 +17,11 @@ from tests_support import TWINS, ab_assets, write_specificity
 from ab_assets.artifacts.store import Ref
 from ab_assets.graph import PRODUCTS
 from ab_assets.home import Home
+from jobs.launching import open_instance
+from resources import runs
+from resources.kubernetes.cluster import connect
+from resources.kubernetes.installation import read_installation
+from resources.kubernetes.sweeping import sweep_jobs
 
 pytestmark = pytest.mark.cluster
 
@@ -147,8 +152,6 @@ def digests(home: Home, model: str) -> dict[str, str]:
 
 def runs_log(home: Home) -> str:
     """Return every event that Dagster keeps of this home's runs."""
-    from jobs.launching import open_instance
-
     with open_instance(home) as instance:
         records = [event for run in instance.get_runs() for event in instance.all_logs(run.run_id)]
     return "\n".join(str(event) for event in records)
@@ -290,7 +293,7 @@ def test_a_killed_run_is_followed_on_by_the_next_in_the_same_pod(home, namespace
     nothing_is_left(namespace, shared)
 
 
-def test_what_a_pod_did_while_nobody_followed_it_is_collected(home, namespace, materialize):
+def test_what_a_pod_did_while_nobody_followed_it_counts_and_is_swept(home, namespace, materialize, monkeypatch):
     shared = home()
     command = materialize(shared, "twin-bert")
     until(lambda: pods_of(namespace, "twin-bert"), of=command)
@@ -298,6 +301,14 @@ def test_what_a_pod_did_while_nobody_followed_it_is_collected(home, namespace, m
     until(lambda: jobs_of(namespace, "twin-bert")[0]["status"].get("succeeded"))
     again = materialize(shared, "twin-bert")
     assert again.ended() == 0, again.said
+    assert "twin-bert: 1 made, 5 reused" in again.said  # model_metrics
+    (stray,) = jobs_of(namespace, "twin-bert")
+    monkeypatch.setattr(runs, "_RESPITE_SECONDS", 0.0)
+    with open_instance(shared) as instance:
+        assert len(runs.end_dead_runs(instance)) == 1
+        cluster = connect(read_installation(shared))
+        swept = sweep_jobs(cluster, shared.root, lambda run_id: runs.is_gone(instance, run_id))
+    assert swept == [stray["metadata"]["name"]]
     nothing_is_left(namespace, shared)
 
 
