@@ -11,12 +11,13 @@ from ab_assets.artifacts.store import Ref
 from ab_assets.datasets.curation import curate
 from ab_assets.datasets.readers import read_source
 from ab_assets.datasets.readers.candidates import as_candidates
+from ab_assets.datasets.selection import select_rows
 from ab_assets.errors import BadInputError
 from ab_assets.evaluation.candidates import CANDIDATE_SCORES, call_candidates
 from ab_assets.exports import export_csv
 from ab_assets.products import products_for
 from ab_assets.splits.identity import Kind, pairwise_maximum
-from ab_assets.tables import conform
+from ab_assets.tables import CANDIDATES, REJECTED, conform
 from ab_assets.training.products import CHECKPOINTS, fit_folder
 
 if TYPE_CHECKING:
@@ -38,16 +39,25 @@ class ScoredCandidates:
 
 
 def draw_up_candidates(home: Home, products: ModelProducts, draft: Draft) -> None:
-    """Write the antibodies of the benchmark's candidate files, scored, into the draft."""
+    """Write the benchmark's unlabelled antibodies and those of its candidate files, scored, into the draft."""
     benchmark = products.benchmark
     files = [home.folder(benchmark.name) / name for name in benchmark.candidates.files]
-    scored = [_scored_candidates(home, products, file) for file in files]
-    table, rejected = pl.concat([one.table for one in scored]), pl.concat([one.rejected for one in scored])
+    scored = [_scored_file(home, products, file) for file in files]
+    unlabelled = select_rows(products.curated, benchmark).unlabelled
+    own = [_called(home, products, unlabelled)] if unlabelled.height else []
+    table = pl.concat([CANDIDATES.to_frame(), *own, *(one.table for one in scored)])
+    rejected = pl.concat([REJECTED.to_frame(), *(one.rejected for one in scored)])
     draft.table("candidates", table)
     draft.table("rejected", rejected)
     draft.path("candidates.csv").write_text(export_csv(table), encoding="utf-8")
     outside = int(table["out_of_domain"].sum())
-    draft.metadata = {"candidates": table.height, "out_of_domain": outside, "rejected": rejected.height}
+    draft.metadata = {
+        "candidates": table.height,
+        "unlabelled_rows": unlabelled.height,
+        "out_of_domain": outside,
+        "rejected": rejected.height,
+        "trunk_passes": products.session.trunk_passes,
+    }
 
 
 def score_candidates(home: Home, benchmark: Benchmark, model: str, path: Path, progress: Progress) -> ScoredCandidates:
@@ -56,10 +66,10 @@ def score_candidates(home: Home, benchmark: Benchmark, model: str, path: Path, p
     Probability and threshold are means over fits. Raises BadInputError when the file holds no antibody with the
     chains the benchmark looks at, MissingArtifactError when the model was not evaluated yet.
     """
-    return _scored_candidates(home, products_for(home, benchmark, model, progress), path)
+    return _scored_file(home, products_for(home, benchmark, model, progress), path)
 
 
-def _scored_candidates(home: Home, products: ModelProducts, path: Path) -> ScoredCandidates:
+def _scored_file(home: Home, products: ModelProducts, path: Path) -> ScoredCandidates:
     benchmark = products.benchmark
     over = as_candidates(benchmark, path)
     curation = curate(read_source(over, path.parent), over, numbering=None)
@@ -74,13 +84,14 @@ def _scored_candidates(home: Home, products: ModelProducts, path: Path) -> Score
             found=f"{curation.counts['source_rows']} rows, rejected: {curation.counts['rejected'] or 'none'}",
             hint="Name the columns as in the benchmark, or vh and vl.",
         )
-    metrics = products.artifact("model_metrics")
-    thresholds = metrics.table("thresholds").filter(pl.col("method") == "fine-tuned")
-    scores = _scores(products, rows)
-    nearest = _nearest(products, rows)
-    return ScoredCandidates(
-        call_candidates(scores, thresholds, nearest, _nearest_of_tests(home, benchmark)), curation.rejected
-    )
+    return ScoredCandidates(_called(home, products, rows), curation.rejected)
+
+
+def _called(home: Home, products: ModelProducts, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return CANDIDATES for CURATED rows, in their order."""
+    thresholds = products.artifact("model_metrics").table("thresholds").filter(pl.col("method") == "fine-tuned")
+    scores, nearest = _scores(products, rows), _nearest(products, rows)
+    return call_candidates(scores, thresholds, nearest, _nearest_of_tests(home, products.benchmark))
 
 
 def _scores(products: ModelProducts, rows: pl.DataFrame) -> pl.DataFrame:

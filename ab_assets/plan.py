@@ -49,6 +49,11 @@ def candidate_digests(benchmark: Benchmark, folder: Path, digest: Digest = file_
     return {name: digest(folder / name) for name in benchmark.candidates.files if (folder / name).is_file()}
 
 
+def has_candidates(benchmark: Benchmark, curated: Artifact | None) -> bool:
+    """Tell whether there are antibodies to score: candidate files, or rows without a label among the `curated`."""
+    return bool(benchmark.candidates.files) or bool(curated is not None and curated.metadata.get("unlabelled"))
+
+
 def plan(
     benchmarks: Iterable[tuple[Benchmark, Path]],
     catalogue: Mapping[str, ModelSpec],
@@ -72,7 +77,9 @@ def _plan_one(
     steps: dict[Ref, Step] = {}
     shown: dict[Ref, Artifact | None] = {}
     for node in NODES.values():
-        if node.name == "candidate_predictions" and not benchmark.candidates.files:
+        if node.name == "candidate_predictions" and not has_candidates(
+            benchmark, shown.get(Ref("curated_dataset", benchmark.name))
+        ):
             continue
         for model in benchmark.models if node.per_model else (None,):
             ref = Ref(node.name, benchmark.name, model)

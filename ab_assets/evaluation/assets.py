@@ -12,7 +12,7 @@ from ab_assets.evaluation.table import side_by_side, summary_of
 from ab_assets.evaluation.thresholds import thresholds
 from ab_assets.evaluation.units import resampling_units
 from ab_assets.partitions import grid_of
-from ab_assets.plan import missing_models
+from ab_assets.plan import has_candidates, missing_models
 from ab_assets.splits.certified import certified_roles
 from ab_assets.work import Work
 from resources.compute import Compute, Reporting, cpus
@@ -90,11 +90,12 @@ def candidate_predictions(
     compute: ResourceParam[Compute],
     reporting: Reporting,
 ) -> MaterializeResult:
-    """The files under [candidates] of benchmark.toml, scored where models run."""
+    """Rows without a label and the files under [candidates] of benchmark.toml, scored where models run."""
     benchmark, model = grid_of(context)
     declared = home.home.benchmark(benchmark)
-    if model not in declared.models or not declared.candidates.files:
-        return not_compared("candidate_predictions", "benchmark.toml lists no candidates, or not this model")
+    curated = home.home.store.current(Ref("curated_dataset", benchmark))
+    if model not in declared.models or not has_candidates(declared, curated):
+        return not_compared("candidate_predictions", "there are no rows without a label, or this model is not listed")
     work = Work(benchmark, model, frozenset({"candidate_predictions"}), force=config.force)
     (outcome,) = compute.run(context, home.home, work, reporting.progress(context.log))
     return materialized(outcome, _candidates_shown(outcome.artifact))

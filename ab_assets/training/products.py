@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import os
 import shutil
 import time
@@ -83,8 +84,8 @@ class ModelProducts:
             "embeddings": self._embeddings,
             CHECKPOINTS["true"]: functools.partial(self._checkpoint, "true", question, force=force),
             CHECKPOINTS["shuffled"]: functools.partial(self._checkpoint, "shuffled", question, force=force),
-            "predictions": self._predictions,
-            "attention": self._attention,
+            "predictions": functools.partial(self._predictions, question, force=force),
+            "attention": functools.partial(self._attention, question, force=force),
         }
         ref = Ref(asset, self.benchmark.name, self.spec.name)
         return publish_once(self.store, ref, question, builders[asset], force=force)
@@ -150,23 +151,26 @@ class ModelProducts:
             "processed": new,
             "reused_texts": len(vectors) - new,
             "features": len(frame["embedding"][0]) if frame.height else 0,
+            "trunk_passes": self.session.trunk_passes,
         }
 
     def _checkpoint(self, arm: Arm, question: Question, draft: Draft, *, force: bool) -> None:
-        details = []
+        details, passes, made = [], self.session.trunk_passes, 0
         for fit, seed in self.fits:
-            artifact = self._fit_once(arm, fit, seed, question, force=force)
-            for file in artifact.manifest["files"]:
-                os.link(artifact.path(file), draft.path(f"{fit_folder(fit, seed)}/{file}"))
-            details.append({"fit": fit, "seed": seed} | dict(artifact.metadata))
+            outcome = self._fit_once(arm, fit, seed, question, force=force)
+            _link(outcome.artifact, draft, fit_folder(fit, seed))
+            details.append({"fit": fit, "seed": seed} | dict(outcome.artifact.metadata))
+            made += not outcome.reused
         draft.metadata = {
             "fits": len(details),
+            "fits_made": made,
+            "trunk_passes": self.session.trunk_passes - passes,
             "trainable_parameters": details[0]["trainable_parameters"],
             "validation_loss": sum(item["validation_loss"] for item in details) / len(details),
             "fits_in_detail": details,
         }
 
-    def _fit_once(self, arm: Arm, fit: int, seed: int, question: Question, *, force: bool) -> Artifact:
+    def _fit_once(self, arm: Arm, fit: int, seed: int, question: Question, *, force: bool) -> Outcome:
         """Return one fit: finished by an earlier run that was interrupted, or on the same examples, or made now."""
         data = self._fit_data(arm, fit)
         asked = Question(
@@ -187,13 +191,46 @@ class ModelProducts:
             draft.metadata = asdict(self.session.fit(data, seed, draft.folder, snapshots=snapshots))
 
         ref = Ref("fit", self.benchmark.name, self.spec.name)
-        published = publish_once(self.store, ref, asked, build, force=force, show=False).artifact
+        published = publish_once(self.store, ref, asked, build, force=force, show=False)
         snapshots.clear()
         shutil.rmtree(snapshots.folder, ignore_errors=True)
         _sweep(unfinished)
         return published
 
-    def _predictions(self, draft: Draft) -> None:
+    def _predictions(self, question: Question, draft: Draft, *, force: bool) -> None:
+        """Predict, and fit the probes, unless that was done for the same rows, roles, labels and checkpoints."""
+        inputs = {name: self.artifact(name).digest for name in CHECKPOINTS.values()}
+        inputs |= {
+            "rows": _digest_of_table(self.rows.drop("sources", strict=False)),
+            "roles": _digest_of_table(self.roles),
+            "shuffled_labels": _digest_of_table(self.shuffled_labels),
+        }
+        made = self._once("prediction-set", inputs, question, self._prediction_set, draft, force=force)
+        draft.metadata |= {"probes_fitted": made}
+
+    def _once(
+        self,
+        name: str,
+        inputs: Mapping[str, str],
+        question: Question,
+        build: Callable[[Draft], None],
+        draft: Draft,
+        *,
+        force: bool,
+    ) -> bool:
+        """Put into the draft what `build` makes of `inputs`, made now unless it was before; tell whether it was now.
+
+        These inputs are what is read indeed, where `question` names tables of which a part was changed.
+        """
+        passes = self.session.trunk_passes
+        asked = Question(name, inputs, question.parameters, question.model, question.code)
+        ref = Ref(name, self.benchmark.name, self.spec.name)
+        outcome = publish_once(self.store, ref, asked, build, force=force, show=False)
+        _link(outcome.artifact, draft)
+        draft.metadata = dict(outcome.artifact.metadata) | {"trunk_passes": self.session.trunk_passes - passes}
+        return not outcome.reused
+
+    def _prediction_set(self, draft: Draft) -> None:
         if self.benchmark.task == "antigen-specificity":
             self._embedded()  # what the frozen probes see
         parts = []
@@ -237,13 +274,24 @@ class ModelProducts:
         linear = [self._probed("linear", data, "shuffled", seed + shuffle, draft) for shuffle, data in enumerate(every)]
         return [*linear, self._probed("svm", first, "shuffled", seed, draft)]
 
-    def _attention(self, draft: Draft) -> None:
+    def _attention(self, question: Question, draft: Draft, *, force: bool) -> None:
+        """Look at attention, unless that was done for the same antibodies and the same fit."""
         fit, seed = self.fits[0]
         rows = chosen_antibodies(self.rows, self.roles, fit=fit)
-        folder = self.artifact(CHECKPOINTS["true"]).subfolder(fit_folder(fit, seed))
-        table = self.session.attention(rows, chain_names=self.benchmark.chain_names, directory=folder)
-        draft.table("attention", table)
-        draft.metadata = {"antibodies": rows.height, "fit": fit, "seed": seed, "rows": table.height}
+        checkpoint, name = self.artifact(CHECKPOINTS["true"]), fit_folder(fit, seed)
+        files = checkpoint.manifest["files"]
+        inputs = {
+            "rows": _digest_of_table(rows.drop("sources", strict=False)),
+            "fit": digest_of({file: files[file]["sha256"] for file in files if file.startswith(f"{name}/")}),
+        }
+
+        def build(draft: Draft) -> None:
+            folder = checkpoint.subfolder(name)
+            table = self.session.attention(rows, chain_names=self.benchmark.chain_names, directory=folder)
+            draft.table("attention", table)
+            draft.metadata = {"antibodies": rows.height, "fit": fit, "seed": seed, "rows": table.height}
+
+        self._once("attention-set", inputs, question, build, draft, force=force)
 
     def _tested(self, fit: int) -> pl.DataFrame:
         chosen = self.roles.filter((pl.col("fit") == fit) & (pl.col("role") != "train"))
@@ -262,6 +310,15 @@ class ModelProducts:
             joined=self.recipe.joined,
             shuffled_labels=self.shuffled_labels.filter(pl.col("shuffle") == shuffle) if arm == "shuffled" else None,
         )
+
+
+def _link(artifact: Artifact, draft: Draft, folder: str = "") -> None:
+    for file in artifact.manifest["files"]:
+        os.link(artifact.path(file), draft.path(f"{folder}/{file}" if folder else file))
+
+
+def _digest_of_table(table: pl.DataFrame) -> str:
+    return hashlib.sha256(table.write_ndjson().encode()).hexdigest()
 
 
 def _sweep(unfinished: Path) -> None:
