@@ -18,7 +18,7 @@ CHECKPOINTS = ("fine_tuned_checkpoint", "shuffled_label_checkpoint")
 def with_row(file, label: str, *, index: int) -> None:
     """Append an antibody like the first, with another CDR-H3 of its own."""
     head, first, *rest = file.read_text().splitlines()
-    name, heavy, light, cdrh3, _ = first.split(",")
+    _, heavy, light, cdrh3, _ = first.split(",")
     loop = "AR" + "GYWDSNPTHKLVFI"[index : index + 6] * 2 + "DY"
     added = ",".join([f"new{index}", heavy.replace(cdrh3, loop), light, loop, label])
     file.write_text("\n".join([head, first, *rest, added]) + "\n")
