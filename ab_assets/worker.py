@@ -12,11 +12,17 @@ import signal
 import sys
 import time
 import traceback
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dagster_pipes import PipesMappingParamsLoader, open_dagster_pipes
+from dagster_pipes import (
+    PipesDefaultMessageWriter,
+    PipesMappingParamsLoader,
+    PipesMessageWriterChannel,
+    open_dagster_pipes,
+)
 
 from ab_assets.artifacts.costs import Asked, Meter
 from ab_assets.errors import AbAssetsError, InterruptedFitError, UnavailableError
@@ -25,7 +31,9 @@ from ab_assets.models.availability import availability, obtain_files, require_av
 from ab_assets.work import Work, run_work
 
 if TYPE_CHECKING:
-    from dagster_pipes import PipesContext
+    from collections.abc import Iterator
+
+    from dagster_pipes import PipesContext, PipesMessage, PipesParams
 
     from ab_assets.artifacts.publication import Outcome
 
@@ -62,6 +70,24 @@ class _Terminated(BaseException):
     """SIGTERM came outside a fit."""
 
 
+class _Unheard(PipesMessageWriterChannel):
+    """Where messages go: nowhere once the folder is gone, because the run was cancelled and this process is to save."""
+
+    def __init__(self, channel: PipesMessageWriterChannel) -> None:
+        self._channel = channel
+
+    def write_message(self, message: PipesMessage) -> None:
+        with suppress(FileNotFoundError):
+            self._channel.write_message(message)
+
+
+class _Writer(PipesDefaultMessageWriter):
+    @contextmanager
+    def open(self, params: PipesParams) -> Iterator[PipesMessageWriterChannel]:
+        with super().open(params) as channel:
+            yield _Unheard(channel)
+
+
 class _Voice:
     """What the worker says to whoever follows it."""
 
@@ -93,11 +119,12 @@ def main(file: Path) -> int:
     specification = Specification.read(file)
     if not _first(file.with_name(f"begun-{specification.asked.attempt}")):
         return BEGUN_BY_ANOTHER
-    signal.signal(signal.SIGTERM, _terminate)  # process 1 of a container has no default
-    with open_dagster_pipes(params_loader=PipesMappingParamsLoader(specification.pipes)) as pipes:
+    loader = PipesMappingParamsLoader(specification.pipes)
+    with open_dagster_pipes(params_loader=loader, message_writer=_Writer()) as pipes:
         voice = _Voice(pipes)
         killed = _oom_kills()
         try:
+            signal.signal(signal.SIGTERM, _terminate)  # process 1 of a container has no default
             _require_gpus(specification)
             home = Home.from_environment()
             _bring_weights(home, specification.work.model)
