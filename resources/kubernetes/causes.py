@@ -147,10 +147,12 @@ def _age(pod: Thing) -> tuple[str, str]:
 def in_order(events: Iterable[Thing]) -> list[Thing]:
     """Return events, oldest first: the API lists them in no order."""
 
-    def when(event: Thing) -> str:
+    def when(event: Thing) -> tuple[str, str]:
         series = event.get("series") or {}
         at = series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime")
-        return str(at or event.get("metadata", {}).get("creationTimestamp") or "")
+        metadata = event.get("metadata", {})
+        # within a second the names tell: they end in the time at which the event was first seen, in hexadecimal
+        return str(at or metadata.get("creationTimestamp") or ""), str(metadata.get("name", ""))
 
     return sorted(events, key=when)
 

@@ -149,13 +149,16 @@ class Play:
 
     def _check_cause(self, index: int, found: Cause) -> None:
         story = self.sequence.stories[index]
-        unseen = {Cause.DELETED} if story.fleeting and self.sequence.faults else self.unseen.get(index, set())
+        unseen = self.unseen.get(index, set())
+        if self.sequence.faults or self.sequence.stops:
+            unseen = unseen | story.unwatched | ({Cause.DELETED} if story.fleeting else set())
         if found not in story.causes | unseen:
             self.wrong.append(f"attempt {index} ({story.name}) ended {found}, truly {set(map(str, story.causes))}")
 
     def _check_left(self, heard) -> None:
         left = self.scene.left()
-        if heard.stopped and any(step[1] == "lost" for story in self.scene.pods.told for step in story):
+        stopped = heard.stopped or heard.ended is Cause.UNREACHABLE
+        if stopped and any(step[1] == "lost" for story in self.scene.pods.told for step in story):
             left = [one for one in left if one not in self.scene.api.pods]  # its node says nothing until it is back
         said = any("could not be deleted" in line for line in heard.lines)
         if left and not (said and self.sequence.faults):
