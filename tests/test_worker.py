@@ -145,7 +145,7 @@ def test_gpus_that_are_not_seen_may_be_done_without(pod):
     assert worker.run(CUDA_VISIBLE_DEVICES="") == 0, worker.printed
 
 
-SLOW = """
+ACTS = r"""
 import shutil, signal, sys, time
 import ab_assets.worker as worker
 file = worker.Path(sys.argv[1])
@@ -165,18 +165,32 @@ def saving(home, work, progress, meter):
     signal.signal(signal.SIGTERM, before)
     signal.raise_signal(signal.SIGTERM)
     yield
+def hungry(home, work, progress, meter):
+    raise MemoryError("4 GiB")
+    yield
+def killed(home, work, progress, meter):
+    worker._OOM_KILLS.write_text("low 0\noom_kill 3\n")
+    raise ValueError("rank 1 is gone")
+    yield
+worker._OOM_KILLS = file.with_name("memory.events")
+worker._OOM_KILLS.write_text("low 0\noom_kill 2\n")
 worker.run_work = {work}
 sys.exit(worker.main(file))
 """
 
 
-def stopped(worker: Pod, work: str) -> int:
-    """Return how a worker ended that was told to stop while it was working."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", SLOW.format(work=work), str(worker.file)],
+def acted(worker: Pod, work: str) -> subprocess.Popen:
+    """Start a worker with this instead of its work."""
+    return subprocess.Popen(
+        [sys.executable, "-c", ACTS.replace("{work}", work), str(worker.file)],
         env=os.environ | {"AB_ASSETS_HOME": str(worker.home), "POD_UID": "uid-1"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
+
+
+def stopped(worker: Pod, work: str) -> int:
+    """Return how a worker ended that was told to stop while it was working."""
+    process = acted(worker, work)
     while process.poll() is None and not worker.heard.forward():
         select.select([process.stdout], [], [], 0.01)  # it says when it is ready
     process.send_signal(signal.SIGTERM)
@@ -194,3 +208,13 @@ def test_a_worker_whose_run_was_cancelled_still_saves(pod, another_home):
     worker = pod()
     assert stopped(worker, "saving") == 143, worker.printed
     assert (another_home.root / "saved").exists()
+
+
+@pytest.mark.parametrize(("work", "error"), [("hungry", "MemoryError"), ("killed", "ValueError")])
+def test_memory_that_ran_out_is_said_besides_the_error(pod, work, error):
+    worker = pod()
+    process = acted(worker, work)
+    worker.printed, _ = process.communicate(timeout=60)
+    said = worker.said()
+    assert (process.returncode, list(said)) == (1, ["error", "out of memory"]), worker.printed
+    assert said["error"]["type"] == error
