@@ -327,6 +327,12 @@ def _terminated(status: Thing) -> Thing | None:
     return None
 
 
+def grace_seconds(pod: Thing) -> int:
+    """Return how long a pod may take from SIGTERM to SIGKILL: a user's template may say more than the settings."""
+    given = pod["metadata"].get("deletionGracePeriodSeconds")
+    return int(pod.get("spec", {}).get("terminationGracePeriodSeconds") or 0 if given is None else given)
+
+
 def _limit(pod: Thing) -> str:
     for container in pod.get("spec", {}).get("containers") or ():
         if container.get("name") == CONTAINER:

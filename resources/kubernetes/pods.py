@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ab_assets.artifacts.durable import write_atomically
-from resources.kubernetes.causes import Cause, Ending, memory_factor, next_step
+from resources.kubernetes.causes import Cause, Ending, grace_seconds, memory_factor, next_step
 from resources.kubernetes.cluster import OutageError, RefusalError
 from resources.kubernetes.following import Follower
 from resources.kubernetes.manifest import ATTEMPT, CAUSES, RUN, WORK, Launch, job_manifest
@@ -190,8 +190,7 @@ class Pods:
 
         Another run of the same work may have started one meanwhile: then that is taken up.
         """
-        limit = self._clock.now() + self._installation.waiting.grace_seconds + _LEAVING_SECONDS
-        told = False
+        began, told = self._clock.now(), False
         while True:
             jobs = self._patiently(lambda: self._cluster.jobs(f"{WORK}={launch.name}"))
             if started := [job for job in jobs if not _leaving(job)]:
@@ -209,7 +208,8 @@ class Pods:
                 told = True
                 for name in _names(pod for pod in others if not _leaving(pod)):
                     self._delete_pod(name)
-            if self._clock.now() > limit:
+            graces = [self._installation.waiting.grace_seconds, *(grace_seconds(pod) for pod in others)]
+            if self._clock.now() > began + max(graces) + _LEAVING_SECONDS:
                 for name in _names(others):
                     self._delete_pod(name, grace_seconds=0)
                 break
