@@ -12,12 +12,17 @@ import signal
 import sys
 import time
 import traceback
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dagster_pipes import PipesMappingParamsLoader, open_dagster_pipes
+from dagster_pipes import (
+    PipesDefaultMessageWriter,
+    PipesMappingParamsLoader,
+    PipesMessageWriterChannel,
+    open_dagster_pipes,
+)
 
 from ab_assets.artifacts.costs import Asked, Meter
 from ab_assets.errors import AbAssetsError, InterruptedFitError, UnavailableError
@@ -26,7 +31,9 @@ from ab_assets.models.availability import availability, obtain_files, require_av
 from ab_assets.work import Work, run_work
 
 if TYPE_CHECKING:
-    from dagster_pipes import PipesContext
+    from collections.abc import Iterator
+
+    from dagster_pipes import PipesContext, PipesMessage, PipesParams
 
     from ab_assets.artifacts.publication import Outcome
 
@@ -63,6 +70,24 @@ class _Terminated(BaseException):
     """SIGTERM came outside a fit."""
 
 
+class _Unheard(PipesMessageWriterChannel):
+    """Where messages go: nowhere once the folder is gone, because the run was cancelled and this process is to save."""
+
+    def __init__(self, channel: PipesMessageWriterChannel) -> None:
+        self._channel = channel
+
+    def write_message(self, message: PipesMessage) -> None:
+        with suppress(FileNotFoundError):
+            self._channel.write_message(message)
+
+
+class _Writer(PipesDefaultMessageWriter):
+    @contextmanager
+    def open(self, params: PipesParams) -> Iterator[PipesMessageWriterChannel]:
+        with super().open(params) as channel:
+            yield _Unheard(channel)
+
+
 class _Voice:
     """What the worker says to whoever follows it."""
 
@@ -71,8 +96,7 @@ class _Voice:
         self._last: dict[str, float] = {}
 
     def say(self, kind: str, **details: Any) -> None:  # noqa: ANN401 - any JSON value
-        with suppress(OSError):  # nobody listens any more, or the home is away: the work is worth more than the word
-            self._pipes.report_custom_message({"kind": kind} | details)
+        self._pipes.report_custom_message({"kind": kind} | details)
 
     def progress(self, message: str, done: int, total: int) -> None:
         now = time.monotonic()
@@ -95,37 +119,31 @@ def main(file: Path) -> int:
     specification = Specification.read(file)
     if not _first(file.with_name(f"begun-{specification.asked.attempt}")):
         return BEGUN_BY_ANOTHER
-    signal.signal(signal.SIGTERM, _terminate)  # process 1 of a container has no default
-    pipes = open_dagster_pipes(params_loader=PipesMappingParamsLoader(specification.pipes))
-    try:
-        return _work(specification, _Voice(pipes))
-    finally:
-        with suppress(OSError):
-            pipes.close()
-
-
-def _work(specification: Specification, voice: _Voice) -> int:
-    killed = _oom_kills()
-    try:
-        _require_gpus(specification)
-        home = Home.from_environment()
-        _bring_weights(home, specification.work.model)
-        with Meter(specification.asked) as meter:
-            for outcome in run_work(home, specification.work, voice.progress, meter):
-                voice.outcome(outcome)
-    except (_Terminated, InterruptedFitError):
-        voice.say("interrupted")
-        return _TERMINATED
-    except MemoryError as error:
-        voice.error(error)
-        voice.say("out of memory")
-        return _FAILED
-    except Exception as error:  # noqa: BLE001 - every error is told to the run that waits for it
-        voice.error(error)
-        if _oom_kills() > killed:  # a rank of ours was killed, and we only see that it is gone
+    loader = PipesMappingParamsLoader(specification.pipes)
+    with open_dagster_pipes(params_loader=loader, message_writer=_Writer()) as pipes:
+        voice = _Voice(pipes)
+        killed = _oom_kills()
+        try:
+            signal.signal(signal.SIGTERM, _terminate)  # process 1 of a container has no default
+            _require_gpus(specification)
+            home = Home.from_environment()
+            _bring_weights(home, specification.work.model)
+            with Meter(specification.asked) as meter:
+                for outcome in run_work(home, specification.work, voice.progress, meter):
+                    voice.outcome(outcome)
+        except (_Terminated, InterruptedFitError):
+            voice.say("interrupted")
+            return _TERMINATED
+        except MemoryError as error:
+            voice.error(error)
             voice.say("out of memory")
-        return error.exit_code if isinstance(error, AbAssetsError) else _FAILED
-    voice.say("done")
+            return _FAILED
+        except Exception as error:  # noqa: BLE001 - every error is told to the run that waits for it
+            voice.error(error)
+            if _oom_kills() > killed:  # a rank of ours was killed, and we only see that it is gone
+                voice.say("out of memory")
+            return error.exit_code if isinstance(error, AbAssetsError) else _FAILED
+        voice.say("done")
     return 0
 
 

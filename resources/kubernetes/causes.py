@@ -147,10 +147,12 @@ def _age(pod: Thing) -> tuple[str, str]:
 def in_order(events: Iterable[Thing]) -> list[Thing]:
     """Return events, oldest first: the API lists them in no order."""
 
-    def when(event: Thing) -> str:
+    def when(event: Thing) -> tuple[str, str]:
         series = event.get("series") or {}
         at = series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime")
-        return str(at or event.get("metadata", {}).get("creationTimestamp") or "")
+        metadata = event.get("metadata", {})
+        # within a second the names tell: they end in the time at which the event was first seen, in hexadecimal
+        return str(at or metadata.get("creationTimestamp") or ""), str(metadata.get("name", ""))
 
     return sorted(events, key=when)
 
@@ -323,6 +325,12 @@ def _terminated(status: Thing) -> Thing | None:
             ended: Thing | None = (container.get("state") or {}).get("terminated")
             return ended
     return None
+
+
+def grace_seconds(pod: Thing) -> int:
+    """Return how long a pod may take from SIGTERM to SIGKILL: a user's template may say more than the settings."""
+    given = pod["metadata"].get("deletionGracePeriodSeconds")
+    return int(pod.get("spec", {}).get("terminationGracePeriodSeconds") or 0 if given is None else given)
 
 
 def _limit(pod: Thing) -> str:

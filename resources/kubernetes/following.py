@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from resources.kubernetes.causes import Cause, Ending, Seen, State, in_order, judge
+from resources.kubernetes.causes import Cause, Ending, Seen, State, grace_seconds, in_order, judge
 from resources.kubernetes.cluster import OutageError, RefusalError
 from resources.kubernetes.manifest import ATTEMPT, CONTAINER, WORK
 
@@ -131,7 +131,8 @@ class Follower:
         self._tell(judged)
         since = self._since.setdefault(judged.stage, now)
         limit = self._limits[judged.stage]
-        if now - since < limit.seconds:
+        saving = grace_seconds(self._pod) + _OVERHANG_SECONDS if judged.stage == "leaving" and self._pod else 0.0
+        if now - since < max(limit.seconds, saving):
             return None
         if judged.stage == "leaving" and self._pod is not None:  # its kubelet does not answer: nobody else will end it
             with suppress(OutageError, RefusalError):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ab_assets.artifacts.durable import write_atomically
-from resources.kubernetes.causes import Cause, Ending, memory_factor, next_step
+from resources.kubernetes.causes import Cause, Ending, grace_seconds, memory_factor, next_step
 from resources.kubernetes.cluster import OutageError, RefusalError
 from resources.kubernetes.following import Follower
 from resources.kubernetes.manifest import ATTEMPT, CAUSES, RUN, WORK, Launch, job_manifest
@@ -102,7 +102,10 @@ class Pods:
         if not ours:
             for job in jobs:
                 self._delete(job["metadata"]["name"])
-            return self._with_room(first)
+            launch = self._with_room(first)
+            if launch is first:
+                shutil.rmtree(self._root / first.folder, ignore_errors=True)
+            return launch
         found = max(ours, key=_attempt_of)
         name = found["metadata"]["name"]
         self._patiently(lambda: self._cluster.label_job(name, {RUN: first.run_id}))
@@ -185,31 +188,30 @@ class Pods:
     def _with_room(self, launch: Launch) -> Launch:
         """Return the attempt when no pod of an earlier one is left that could write: in the end such a pod is forced.
 
-        Another run that follows the same work may have started the attempt meanwhile: then it is taken up.
+        Another run of the same work may have started one meanwhile: then that is taken up.
         """
-        limit = self._clock.now() + self._installation.waiting.grace_seconds + _LEAVING_SECONDS
-        told = False
+        began, told = self._clock.now(), False
         while True:
-            job = self._patiently(lambda: self._cluster.job(launch.job_name))
-            if job is not None and not _leaving(job):
-                return self._taken_up(launch, job)
+            jobs = self._patiently(lambda: self._cluster.jobs(f"{WORK}={launch.name}"))
+            if started := [job for job in jobs if not _leaving(job)]:
+                return self._taken_up(launch, max(started, key=_attempt_of))
             others = [
                 pod for pod in self._patiently(lambda: self._cluster.pods(f"{WORK}={launch.name}")) if not _over(pod)
             ]
-            if not others and job is None:
+            in_the_way = [*others, *(job for job in jobs if job["metadata"]["name"] == launch.job_name)]
+            if not in_the_way:
                 break
             if not told:
-                first = _names([*others, job] if job else others)[0]
-                self._log(f"{launch.job_name} waits until {first} has saved and ended")
+                self._log(f"{launch.job_name} waits until {_names(in_the_way)[0]} has saved and ended")
                 told = True
                 for name in _names(pod for pod in others if not _leaving(pod)):
                     self._delete_pod(name)
-            if self._clock.now() > limit:
+            graces = [self._installation.waiting.grace_seconds, *(grace_seconds(pod) for pod in others)]
+            if self._clock.now() > began + max(graces) + _LEAVING_SECONDS:
                 for name in _names(others):
                     self._delete_pod(name, grace_seconds=0)
                 break
             self._clock.sleep(_POLL_SECONDS)
-        shutil.rmtree(self._root / launch.folder, ignore_errors=True)
         return launch
 
     def _clean(self, launch: Launch) -> None:

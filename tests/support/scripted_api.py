@@ -101,7 +101,7 @@ class ScriptedApi:
         self.events.append(
             {
                 "type": "Warning", "reason": reason, "message": message or reason, "lastTimestamp": self.stamp(),
-                "metadata": {"name": f"{name}.{next(self._count):x}", "creationTimestamp": self.stamp()},
+                "metadata": {"name": f"{name}.{next(self._count):016x}", "creationTimestamp": self.stamp()},
                 "involvedObject": {"kind": kind, "name": name, "uid": uid},
             }
         )  # fmt: skip

@@ -210,7 +210,7 @@ class ScriptedPods:
             self._remove(name)
         elif not pod["metadata"].get("deletionTimestamp"):
             pod["metadata"]["deletionTimestamp"] = self.api.stamp()
-            grace = pod["spec"]["terminationGracePeriodSeconds"]
+            grace = pod["metadata"]["deletionGracePeriodSeconds"] = pod["spec"]["terminationGracePeriodSeconds"]
             self.api.at(min(self.stop_seconds, grace), lambda: self._saved(pod, in_time=self.stop_seconds < grace))
 
     def _saved(self, pod: Thing, *, in_time: bool) -> None:

@@ -19,6 +19,8 @@ class Story:
     causes: set[Cause]
     steps: list[Step] = field(default_factory=list)
     refused: str = ""
+    unwatched: set[Cause] = field(default_factory=set)
+    """How it may end, too, when nobody could look for a while."""
 
     @property
     def fleeting(self) -> bool:
@@ -165,7 +167,8 @@ def too_long(draw, at):
 def deleted_before_it_began(draw: Draw) -> Story:
     steps = [(1, "pod"), (2, "scheduled"), (4, "goes")]
     another = [(5, "pod"), (6, "scheduled"), (7, "runs"), (60, "says", "done"), (60, "exits", 0)]
-    return Story("deleted_before_it_began", {Cause.DELETED}, steps + (another if draw.random() < 0.5 else []))
+    steps += another if draw.random() < 0.5 else []
+    return Story("deleted_before_it_began", {Cause.DELETED}, steps, unwatched={Cause.SUCCEEDED})
 
 
 def no_room(draw: Draw) -> Story:

@@ -94,6 +94,14 @@ def test_the_newest_event_decides_in_whatever_order_events_come(disorder):
     assert judge(seen, Said()) == Ending(Cause.PREEMPTED, "")
 
 
+def test_within_a_second_the_names_of_events_tell_their_order():
+    quota, policy = (
+        {"reason": "FailedCreate", "message": told, "lastTimestamp": "2", "metadata": {"name": f"job.{at}"}}
+        for at, told in (("17a0", "exceeded quota: gpus"), ("17a1", "violates PodSecurity"))
+    )
+    assert judge(Seen({"metadata": {}}, [], [policy, quota]), Said()) == State("refused", "violates PodSecurity")
+
+
 def test_an_event_about_another_pod_of_the_name_says_nothing():
     event = {"reason": "Preempted", "involvedObject": {"uid": "another"}}
     assert judge(Seen({"metadata": {}}, [], [event], _pod("Running")), Said()).cause is Cause.DELETED

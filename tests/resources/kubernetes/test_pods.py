@@ -17,6 +17,7 @@ GOES = [*STARTS, (8, "says", "progress"), (10, "goes")]
 RUNS_OUT = [*STARTS, (10, "exits", 137, "OOMKilled")]
 FAILS = [*STARTS, (10, "writes", error_message()), (10, "exits", 1)]
 TALKS = [*STARTS, (5, "says", "progress"), (20, "says", "outcome"), (30, "says", "done"), (31, "exits", 0)]
+REPLACED = [(1, "pod"), (2, "scheduled"), (3, "vanishes"), (4, "pod"), (5, "scheduled"), (6, "runs")]
 ANOTHER = replace(LAUNCH, run_id="run-2")
 
 
@@ -70,12 +71,21 @@ def test_a_job_that_is_not_admitted_says_why(scene, status, cause):
 
 
 def test_the_next_attempt_waits_until_the_last_pod_has_saved(scene):
-    replaced = [(1, "pod"), (2, "scheduled"), (3, "vanishes"), (4, "pod"), (5, "scheduled"), (6, "runs")]
-    stage = scene(replaced, SUCCEEDS)
+    stage = scene(REPLACED, SUCCEEDS)
     heard = stage.run()
     assert heard.ended is Cause.SUCCEEDED
     assert stage.pods.doubles == []
     assert any("waits until" in line and "has saved and ended" in line for line in heard.lines)
+
+
+@pytest.mark.parametrize("story", [[*STARTS, (5, "goes")], REPLACED])
+def test_a_pod_whose_template_gives_it_longer_to_save_is_left_to_it(scene, tmp_path, story):
+    (tmp_path / "pod.yaml").write_text("{containers: [], terminationGracePeriodSeconds: 300}")
+    stage = scene(story, SUCCEEDS, pod_template=str(tmp_path / "pod.yaml"))
+    stage.pods.stop_seconds = 200
+    assert stage.run().ended is Cause.SUCCEEDED
+    assert stage.causes() == ["", "Deleted"]
+    assert (stage.api.created[1]["metadata"]["creationTimestamp"] > "2026-01-01T00:03:20Z", stage.left()) == (True, [])
 
 
 def test_a_pod_that_does_not_end_in_time_is_forced(scene):

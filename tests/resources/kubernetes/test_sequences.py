@@ -149,13 +149,16 @@ class Play:
 
     def _check_cause(self, index: int, found: Cause) -> None:
         story = self.sequence.stories[index]
-        unseen = {Cause.DELETED} if story.fleeting and self.sequence.faults else self.unseen.get(index, set())
+        unseen = self.unseen.get(index, set())
+        if self.sequence.faults or self.sequence.stops:
+            unseen = unseen | story.unwatched | ({Cause.DELETED} if story.fleeting else set())
         if found not in story.causes | unseen:
             self.wrong.append(f"attempt {index} ({story.name}) ended {found}, truly {set(map(str, story.causes))}")
 
     def _check_left(self, heard) -> None:
         left = self.scene.left()
-        if heard.stopped and any(step[1] == "lost" for story in self.scene.pods.told for step in story):
+        stopped = heard.stopped or heard.ended is Cause.UNREACHABLE
+        if stopped and any(step[1] == "lost" for story in self.scene.pods.told for step in story):
             left = [one for one in left if one not in self.scene.api.pods]  # its node says nothing until it is back
         said = any("could not be deleted" in line for line in heard.lines)
         if left and not (said and self.sequence.faults):
@@ -178,3 +181,16 @@ def test_a_drawn_sequence_ends_under_its_true_name_and_leaves_nothing(scene, see
     wrong = Play(stage, sequence, draw).play()
     script = "\n".join(f"  {story}" for story in sequence.stories[: len(stage.api.created) + 1])
     assert not wrong, f"seed {seed}: {wrong}\n{script}\n{sequence.faults} {sequence.stops} {sequence.again}"
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_two_runs_of_one_drawn_work_end_without_two_workers_and_leave_nothing(scene, seed):
+    draw = random.Random(seed)
+    stories = [draw.choice([*RESUMED, *MEMORY, done])(draw) for _ in range(3)]
+    stage = scene(*stories, *(done(draw) for _ in range(20)), retries=10)
+    starts = {LAUNCH: 0.0, replace(LAUNCH, run_id="run-2"): draw.uniform(0, 60)}
+    heard = stage.run_side_by_side(starts)
+    told = f"seed {seed}: {[(one.ended, one.detail) for one in heard]}\n{stories}\n{starts}"
+    assert {one.ended for one in heard} <= {Cause.SUCCEEDED, Cause.OUT_OF_MEMORY}, told
+    assert stage.pods.doubles == [], told
+    assert stage.left() == [], told
