@@ -6,6 +6,7 @@ import os
 
 from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
 
+from ab_assets.errors import AbAssetsError
 from resources.compute import VARIABLE
 from resources.home import HomeResource
 from resources.runs import end_dead_runs, is_gone
@@ -28,6 +29,6 @@ def strays(context: SensorEvaluationContext, home: HomeResource) -> SkipReason:
         try:
             cluster = connect(read_installation(home.home))
             removed = sweep_jobs(cluster, home.home.root, lambda run_id: is_gone(context.instance, run_id))
-        except (OutageError, RefusalError) as error:
+        except (OutageError, RefusalError, AbAssetsError) as error:
             return SkipReason(f"the cluster could not be asked: {error}")
     return SkipReason(f"runs ended: {', '.join(ended) or 'none'}; Jobs removed: {', '.join(removed) or 'none'}")
