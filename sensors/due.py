@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ab_assets.artifacts.fingerprint import digest_of
-from ab_assets.graph import NODES
+from ab_assets.graph import NODES, PRODUCTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -23,8 +23,14 @@ if TYPE_CHECKING:
 
 TRIES = 3
 
+COMPUTED = (*PRODUCTS, "candidate_predictions")
+"""Assets for which a model computes."""
+
 # Seconds from one failure to the next try, for each failure before: what is broken for minutes uses up no tries.
 PAUSES = (60.0, 300.0)
+# How `plan` words that a module changed, and that something upstream did.
+CODE = "code of "
+FOLLOWS = ("] is stale", "] is not made yet")
 _REASONS_SHOWN = 3
 _LONGEST_WHY = 300  # it becomes a tag
 
@@ -54,13 +60,15 @@ class Ended:
 class Request:
     """A run to ask for. `asked_for` is the digest of the question, `why` a few words for a person.
 
-    `content`: the fingerprint of the source files that are meant, so that the run makes these or nothing.
+    `content`: the fingerprint of the source files that are meant, so that the run makes these or nothing. `computes`:
+    the model itself has work, on GPUs where it needs them.
     """
 
     target: Target
     asked_for: str
     why: str
     content: str = ""
+    computes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +90,13 @@ def due(
     cannot: Mapping[str, str],
     *,
     tries: int = TRIES,
+    ask_for_code: bool = False,
 ) -> Due:
     """Return what one benchmark needs next, stage by stage: prepare, then each model, then the report.
 
     `steps`: its plan. `running`: targets with a run that is not over. `past`: the ended runs of a target that were
     asked for from here, newest first. `cannot`: {model: why} of models that cannot be run here.
+    `ask_for_code`: a person is to ask for a model's work that nothing but other code calls for.
     No stage starts while another that it reads, or that reads it, is under way.
     """
     stages: dict[Target, list[Step]] = defaultdict(list)
@@ -98,11 +108,14 @@ def due(
             return Due() if running else _asked([target], stages, past, tries)
     models = [one for one in stages if one.job == "evaluate" and any(step.reasons for step in stages[one])]
     left_out = [f"model {one.model}: {cannot[one.model]}" for one in models if one.model and one.model in cannot]
+    held = [one for one in models if ask_for_code and one.model not in cannot and _is_code_alone(stages[one])]
+    left_out += [f"{one}: only its code has changed, and code_changes = ask: run it from the UI" for one in held]
+    models = [one for one in models if one not in held]
     asked = Due()
     if not busy & {"prepare", "report"}:
         asked = _asked([one for one in models if one.model not in cannot and one not in running], stages, past, tries)
     left_out += asked.left_out
-    if not (asked.requests or asked.later or running):
+    if not (asked.requests or asked.later or running or held):  # what a person is asked for is not given up
         reports = [one for one in stages if one.job == "report" and not all(step.answered for step in stages[one])]
         asked = _asked(reports, stages, past, tries)
         left_out += asked.left_out
@@ -126,8 +139,16 @@ def _asked(
             later.append(f"{target} {streak[0].how} and is asked for again soon")
         else:
             content = next((step.asked for step in stages[target] if step.ref.asset == "raw_dataset"), "")
-            requests.append(Request(target, asked_for, _why(open_), content))
+            computes = any(step.ref.asset in COMPUTED for step in open_)
+            requests.append(Request(target, asked_for, _why(open_), content, computes))
     return Due(tuple(requests), tuple(later), tuple(left_out))
+
+
+def _is_code_alone(steps: Sequence[Step]) -> bool:
+    """Tell whether models would compute again for other code and for nothing else."""
+    reasons = [reason for step in steps if step.ref.asset in COMPUTED for reason in step.reasons]
+    own = [reason for reason in reasons if not reason.endswith(FOLLOWS)]
+    return bool(own) and all(reason.startswith(CODE) for reason in own)
 
 
 def _streak(asked_for: str, past: Sequence[Ended]) -> list[Ended]:

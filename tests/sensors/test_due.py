@@ -7,7 +7,7 @@ import random
 import pytest
 
 from ab_assets.artifacts.store import Ref
-from ab_assets.graph import NODES
+from ab_assets.graph import NODES, PRODUCTS
 from ab_assets.plan import Step
 from sensors.due import Due, Ended, Target, due
 
@@ -167,3 +167,48 @@ def test_every_round_ends_whatever_fails():
             assert str(PREPARE) in named, f"seed {seed}"
         else:
             assert all(str(target) in named for target in stale), f"seed {seed}"
+
+
+def with_reasons(reasons: dict[str, tuple[str, ...]], *, model: str = "one") -> Made:
+    """Return a plan in which these assets of a model are stale for these reasons, and so is the report."""
+    made = Made(REPORT)
+    made.steps = [
+        Step(step.ref, "stale", reasons[step.ref.asset], step.asked)
+        if step.ref.asset in reasons and step.ref.model == model
+        else step
+        for step in made.steps
+    ]
+    return made
+
+
+CODE = "code of ab_assets.training.loop changed"
+FOLLOWS = "fine_tuned_checkpoint[b|one] is stale"
+
+
+def test_a_person_is_asked_before_models_compute_for_other_code_alone():
+    made = with_reasons({"fine_tuned_checkpoint": (CODE,), "predictions": (CODE, FOLLOWS), "model_metrics": (FOLLOWS,)})
+    found = due(made.steps, (), lambda _: [], {}, ask_for_code=True)
+    assert found.requests == ()
+    assert "evaluate[b|one]: only its code has changed" in found.left_out[0]
+    assert [one.target for one in due(made.steps, (), lambda _: [], {}).requests] == [ONE]
+
+
+@pytest.mark.parametrize(
+    "reasons",
+    [
+        {"fine_tuned_checkpoint": (CODE, "input split changed")},
+        {"embeddings": ("not made yet",), "fine_tuned_checkpoint": (CODE,)},
+        {"predictions": ("parameter seeds.0 changed: 1 -> 2",)},
+        {"model_metrics": ("code of ab_assets.evaluation.metrics changed",)},
+    ],
+)
+def test_other_reasons_and_what_only_scores_need_no_person(reasons):
+    found = due(with_reasons(reasons).steps, (), lambda _: [], {}, ask_for_code=True)
+    assert [one.target for one in found.requests] == [ONE]
+
+
+def test_a_request_says_whether_a_model_computes():
+    for asset in PRODUCTS:
+        assert ask(with_reasons({asset: ("not made yet",)})).requests[0].computes
+    assert not ask(with_reasons({"model_metrics": ("not made yet",)})).requests[0].computes
+    assert not ask(Made(PREPARE)).requests[0].computes
