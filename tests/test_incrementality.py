@@ -12,6 +12,7 @@ from ab_assets.graph import PRODUCTS
 from ab_assets.home import Home
 
 NAME, MODEL = "many-rows", "twin-bert"
+ROWS = 300
 CHECKPOINTS = ("fine_tuned_checkpoint", "shuffled_label_checkpoint")
 
 
@@ -42,12 +43,12 @@ def test_one_more_row_costs_one_pass_and_only_a_label_trains(tmp_path):
     (home.root / "models" / "twins.toml").write_text(TWINS)
     toml = SPECIFICITY.replace('["twin-bert", "twin-esm"]', '["twin-bert"]').replace("fits = 1\n", "")
     toml = toml.replace("[evaluation]", "[evaluation]\ncontrol_shuffles = 1")
-    given = write_specificity(tmp_path / NAME, count=2000, toml=toml)
+    given = write_specificity(tmp_path / NAME, count=ROWS, toml=toml)
     add_benchmark(given, home)
     materialize_benchmark(home, NAME)
     first = counters(home)
     rows = home.store.require(Ref("curated_dataset", NAME)).table("antibodies").height
-    assert passes(first) == rows == 2000
+    assert passes(first) == rows == ROWS
     digests = [home.store.require(Ref(name, NAME, MODEL)).digest for name in CHECKPOINTS]
 
     with_row(given / "antibodies.csv", "", index=0)
