@@ -47,8 +47,9 @@ class Running:
     home: Home
 
     def drop(self, name: str, *models: str) -> None:
-        """Put a benchmark onto the volume, as one move."""
-        write_benchmark(self.home.root / "upload" / name, *models).rename(self.home.folder(name))
+        """Put a benchmark onto the volume, as one move; its data are its own, so that nothing is reused for it."""
+        given = write_benchmark(self.home.root / "upload" / name, *models, seed=len(self.home.names()) + 1)
+        given.rename(self.home.folder(name))
 
     def evaluation(self, name: str) -> dict | None:
         """Return the benchmark's newest run with a model."""

@@ -47,9 +47,9 @@ LONG = re.sub(r"(?s).*(?=\[twin-slow\])", "", LONGER).replace("twin-slow", "twin
 """The same by another name, without a GPU that it might have to wait for."""
 
 
-def write_benchmark(folder: Path, *models: str) -> Path:
-    """Write the benchmark, which compares these models."""
-    given = write_specificity(folder)
+def write_benchmark(folder: Path, *models: str, seed: int = 1) -> Path:
+    """Write the benchmark, which compares these models; another seed gives other data."""
+    given = write_specificity(folder, seed=seed)
     text = (given / "benchmark.toml").read_text()
     names = ", ".join(f'"{model}"' for model in models)
     (given / "benchmark.toml").write_text(text.replace('"twin-bert", "twin-esm"', names))
