@@ -197,7 +197,7 @@ from pathlib import Path
 import ab_assets.definitions, ab_assets.cli, ab_assets.worker, ab_assets.commands.intake, jobs.launching, jobs.serving
 assert Path(ab_assets.definitions.__file__).is_relative_to(Path.cwd()), ab_assets.definitions.__file__
 assert all(file.is_file() for file in jobs.launching._SETTINGS.values())
-assert jobs.serving._WORKSPACE.is_file()
+assert jobs.serving.WORKSPACE.is_file()
 assert (ab_assets.commands.intake.DEFINED / "demo-specificity" / "benchmark.toml").is_file()
 """
     environment = os.environ | {"PYTHONPATH": str(tmp_path), "AB_ASSETS_HOME": str(tmp_path / "home")}

@@ -18,6 +18,7 @@ from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.job import construct_dagster_k8s_job
 from deployment import DEPLOY, violations
 from kubernetes.client import ApiClient
+from sqlalchemy import create_engine
 
 HELM: dict[str, Any] = yaml.safe_load((DEPLOY / "helm" / "values.yaml").read_text())
 ENVIRONMENT = {
@@ -59,6 +60,13 @@ def test_the_cluster_asks_postgresql_with_what_the_environment_says(cluster):
         assert data.class_name.startswith("DagsterPostgres") or "Postgres" in data.class_name
         assert "hostname" in data.config_yaml
         assert "secret" not in data.config_yaml
+
+
+def test_the_database_is_asked_through_a_driver_that_is_installed():
+    plain = yaml.safe_load((DEPLOY / "cluster" / "dagster.yaml").read_text())
+    scheme = plain["storage"]["postgres"]["postgres_db"]["scheme"]
+    assert create_engine(f"{scheme}://dagster@ab-assets-postgresql/dagster").driver == "psycopg2"
+    assert HELM["postgresql"]["postgresqlScheme"] == scheme
 
 
 def test_every_key_is_one_that_dagster_knows(tmp_path, monkeypatch):

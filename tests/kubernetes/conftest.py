@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from pod_cluster import TEMPLATE, Namespace, kubectl, pod_image, pod_template
+from pod_models import prepare
 from tests_support import TWINS
 
 from ab_assets.home import Home
@@ -61,3 +62,11 @@ def pod_home(namespace, tmp_path_factory):
     yield make
     for job in namespace.get("jobs"):
         kubectl("-n", namespace.name, "delete", "job", job["metadata"]["name"], "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory):
+    """Return the folder of a home with a benchmark of three models, prepared."""
+    root = tmp_path_factory.mktemp("prepared")
+    prepare(root, tmp_path_factory.mktemp("given"))
+    return root

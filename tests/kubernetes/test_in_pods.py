@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 from pod_cluster import kubectl, pod_image, pod_template
-from tests_support import TWINS, ab_assets, write_specificity
+from pod_models import (
+    MODELS,
+    NAME,
+    SIZES,
+    Command,
+    digests,
+    in_an_epoch,
+    jobs_of,
+    memory_by_model,
+    nothing_is_left,
+    pods_of,
+    until,
+    went_on,
+)
+from tests_support import ab_assets
 
 from ab_assets.artifacts.store import Ref
-from ab_assets.graph import PRODUCTS
 from ab_assets.home import Home
 from jobs.launching import open_instance
 from resources import runs
@@ -25,81 +33,11 @@ from resources.kubernetes.sweeping import sweep_jobs
 
 pytestmark = pytest.mark.cluster
 
-NAME = "tiny-specificity"
-NEEDS = "needs = { gpus = 1, cpus = 0.25, memory_gib = %s, shm_gib = 0.125 }\n"
-SIZES = {"twin-bert": 1.5, "twin-esm": 1.25, "twin-slow": 1.75}
-SLOW = """
-[twin-slow]
-title = "Slow twin"
-family = "bert"
-parameters = 6_000_000
-licence = "Apache-2.0"
-max_length = 254
-source = { kind = "twin", layers = 8, hidden = 128, seed = 3 }
-recipe = { epochs = 8, patience = 8, batch_size = 8, method = "full", learning_rate = 1e-4 }
-"""
-
-
-def with_needs(text: str) -> str:
-    tables = re.split(r"(?m)^(?=\[)", text)
-    named = ((re.match(r"\[(.+)\]", table), table) for table in tables)
-    return "".join(table.rstrip() + "\n" + NEEDS % SIZES[name[1]] + "\n" if name else table for name, table in named)
-
-
-MODELS = with_needs(TWINS + SLOW)
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    """Return the folder of a home with a benchmark of three models, prepared."""
-    root = tmp_path_factory.mktemp("prepared")
-    (root / "models").mkdir()
-    (root / "models" / "twins.toml").write_text(MODELS)
-    given = write_specificity(tmp_path_factory.mktemp("given") / NAME)
-    text = (given / "benchmark.toml").read_text()
-    (given / "benchmark.toml").write_text(text.replace('"twin-esm"]', '"twin-esm", "twin-slow"]'))
-    ab_assets(root, "add", str(given))
-    program = "import sys; from ab_assets.commands.rounds import _run; from jobs.launching import open_instance; "
-    program += "from ab_assets.home import Home; h = Home.from_environment()\n"
-    program += f"with open_instance(h) as i: _run(i, h, 'prepare', {NAME!r})"
-    subprocess.run([sys.executable, "-c", program], check=True, env=os.environ | {"AB_ASSETS_HOME": str(root)})
-    return root
-
 
 @pytest.fixture
 def home(pod_home, prepared):
     """Return a function that makes such a home for pods."""
     return lambda settings="": pod_home(settings, base=prepared, twins=MODELS)
-
-
-class Command:
-    """`ab-assets materialize` in the background, with one thread."""
-
-    def __init__(self, home: Home, *models: str, compute: str = "kubernetes") -> None:
-        self._log = home.root / f"said-{time.monotonic_ns()}.txt"
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "ab_assets.cli", "materialize", NAME, "--models", ",".join(models)],
-                env=os.environ | {"AB_ASSETS_HOME": str(home.root), "AB_ASSETS_COMPUTE": compute},
-                stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
-
-    @property
-    def said(self) -> str:
-        return self._log.read_text()
-
-    def stop(self) -> None:
-        """End it, if it still runs, with what it started."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-
-    def ended(self, seconds: float = 240) -> int:
-        try:
-            return self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.stop()
-            raise AssertionError(self.said) from None
 
 
 @pytest.fixture
@@ -116,50 +54,11 @@ def materialize():
         command.stop()
 
 
-def until(check, *, of: Command | None = None, seconds: float = 120):
-    """Return the first answer that is true."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if answer := check():
-            return answer
-        if of is not None and of.process.poll() is not None:
-            pytest.fail(f"the command ended first: {of.said}")
-        time.sleep(0.25)
-    pytest.fail(f"it did not happen{f': {of.said}' if of else ''}")
-    return None
-
-
-def jobs_of(namespace, model: str) -> list[dict]:
-    return [job for job in namespace.get("jobs") if job["metadata"]["labels"].get("ab-assets/model") == model]
-
-
-def pods_of(namespace, model: str, phase: str = "Running") -> list[dict]:
-    found = namespace.get("pods", "-l", f"ab-assets/model={model}")
-    return [pod for pod in found if pod["status"]["phase"] == phase and not pod["metadata"].get("deletionTimestamp")]
-
-
-def in_an_epoch(home: Home):
-    """Return a check whether a worker is in its second epoch or later."""
-    return lambda: any(
-        re.search("epoch [2-9] of", file.read_text()) for file in (home.root / "work").glob("*/messages-*.jsonl")
-    )
-
-
-def digests(home: Home, model: str) -> dict[str, str]:
-    names = (*PRODUCTS, "model_metrics")
-    return {name: home.store.require(Ref(name, NAME, model)).digest for name in names}
-
-
 def runs_log(home: Home) -> str:
     """Return every event that Dagster keeps of this home's runs."""
     with open_instance(home) as instance:
         records = [event for run in instance.get_runs() for event in instance.all_logs(run.run_id)]
     return "\n".join(str(event) for event in records)
-
-
-def nothing_is_left(namespace, home: Home) -> None:
-    until(lambda: not namespace.get("jobs") and not namespace.get("pods"), seconds=150)
-    assert sorted(path.name for path in (home.root / "work").iterdir()) == ["home-id"]
 
 
 def test_each_model_has_a_job_of_its_own_size_the_third_waits_and_all_make_what_this_machine_makes(
@@ -168,13 +67,11 @@ def test_each_model_has_a_job_of_its_own_size_the_third_waits_and_all_make_what_
     shared = home()
     command = materialize(shared, *SIZES)
     until(lambda: len(namespace.get("jobs")) == 3, of=command)
-    sizes = {}
-    for job in namespace.get("jobs"):
-        resources = job["spec"]["template"]["spec"]["containers"][0]["resources"]
-        assert resources["requests"]["memory"] == resources["limits"]["memory"]
-        assert resources["limits"]["nvidia.com/gpu"] == "1"
-        sizes[job["metadata"]["labels"]["ab-assets/model"]] = resources["limits"]["memory"]
-    assert sizes == {"twin-bert": "1536Mi", "twin-esm": "1280Mi", "twin-slow": "1792Mi"}
+    assert memory_by_model(namespace.get("jobs")) == {
+        "twin-bert": "1536Mi",
+        "twin-esm": "1280Mi",
+        "twin-slow": "1792Mi",
+    }
     until(lambda: "waiting: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu" in runs_log(shared), of=command)
     assert command.ended() == 0, command.said
     nothing_is_left(namespace, shared)
@@ -340,11 +237,6 @@ def test_other_resources_and_images_reuse_every_artifact(home, namespace, materi
     assert [digests(shared, model) for model in ("twin-bert", "twin-esm")] == before
     stale = [row for row in json.loads(ab_assets(shared.root, "plan", NAME, "--json")) if row["status"] != "fresh"]
     assert {row["model"] for row in stale} <= {"twin-slow", None}
-
-
-def went_on(log: str) -> bool:
-    """Tell whether a pod took up a fit where another had left it."""
-    return "resumed after step" in log
 
 
 def greedy_pod(priority: str, *, gpus: int) -> dict:
