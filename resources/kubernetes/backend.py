@@ -18,12 +18,13 @@ from ab_assets.graph import question_of
 from ab_assets.plan import candidate_digests
 from ab_assets.work import CANDIDATES, answered
 from resources.compute import Compute
-from resources.kubernetes.causes import RESUMED, Cause
+from resources.kubernetes.causes import Cause
 from resources.kubernetes.cluster import Cluster, OutageError, RefusalError, connect
 from resources.kubernetes.installation import Installation, read_installation
 from resources.kubernetes.manifest import Launch, launch_name
 from resources.kubernetes.messages import HomeMessages
 from resources.kubernetes.pods import Clock, Failed, Pods
+from resources.kubernetes.retries import RESUMED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Why a pod ended, under one name each, and what follows from it.
+"""Why a pod ended, under one name each.
 
 Read from what the API shows at one moment, never from a sequence of events: cut watches and lost or shuffled events
 cannot hide a cause.
@@ -15,7 +15,6 @@ from resources.kubernetes.manifest import CONTAINER
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from resources.kubernetes.installation import Installation
 
 Thing = dict[str, Any]
 
@@ -41,9 +40,6 @@ class Cause(StrEnum):
     UNREACHABLE = "Unreachable"
     CANCELLED = "Cancelled"
 
-
-RESUMED = frozenset({Cause.PREEMPTED, Cause.EVICTED, Cause.NODE_LOST, Cause.DELETED, Cause.INTERRUPTED})
-"""Causes that say nothing of the work: the next attempt goes on from the newest snapshot."""
 
 # The pod's own word why it is to go (condition DisruptionTarget, Kubernetes 1.26 and later).
 _DISRUPTIONS = {
@@ -172,25 +168,6 @@ def judge(seen: Seen, said: Said) -> Ending | State:
     if _terminated(pod.get("status", {})) is not None:  # another container of the pod stays: a sidecar
         return _ended(pod, seen, said)
     return _alive(pod)
-
-
-def next_step(ending: Ending, causes: Sequence[Cause], installation: Installation) -> float | None:
-    """Return by what the next attempt multiplies the memory, or None when there is none.
-
-    `causes`: how all attempts so far ended, this one last.
-    """
-    if ending.cause is Cause.OUT_OF_MEMORY:
-        more = sum(cause is Cause.OUT_OF_MEMORY for cause in causes) <= len(installation.memory_steps)
-    else:
-        interrupted = sum(cause in RESUMED for cause in causes)
-        more = ending.cause in RESUMED and interrupted <= installation.retries
-    return memory_factor(causes, installation) if more else None
-
-
-def memory_factor(causes: Sequence[str], installation: Installation) -> float:
-    """Return by what the memory of an attempt is multiplied after attempts that ended like this."""
-    steps = (1.0, *installation.memory_steps)
-    return steps[min(sum(cause == Cause.OUT_OF_MEMORY for cause in causes), len(steps) - 1)]
 
 
 def _without_pod(seen: Seen, said: Said) -> Ending | State:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ab_assets.artifacts.durable import write_atomically
-from resources.kubernetes.causes import Cause, Ending, grace_seconds, memory_factor, next_step
+from resources.kubernetes.causes import Cause, Ending, grace_seconds
 from resources.kubernetes.cluster import OutageError, RefusalError
 from resources.kubernetes.following import Follower
 from resources.kubernetes.manifest import ATTEMPT, CAUSES, RUN, WORK, Launch, job_manifest
+from resources.kubernetes.retries import memory_factor, next_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping

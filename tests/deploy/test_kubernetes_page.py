@@ -11,8 +11,9 @@ import yaml
 from deployment import DEPLOY, ROOT
 
 from ab_assets.models.catalogue import load_catalogue
-from resources.kubernetes.causes import RESUMED, Cause
+from resources.kubernetes.causes import Cause
 from resources.kubernetes.installation import Gpu, HomeVolume, Installation, ModelSettings, Waiting
+from resources.kubernetes.retries import RESUMED
 
 PAGE = (ROOT / "docs" / "kubernetes.md").read_text()
 CAUSES = sorted(set(Cause) - {Cause.SUCCEEDED})

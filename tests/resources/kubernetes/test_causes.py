@@ -8,8 +8,9 @@ import pytest
 from scripted_pods import error_message, message
 from scripted_runs import STARTS
 
-from resources.kubernetes.causes import RESUMED, Cause, Ending, Said, Seen, State, judge, next_step
+from resources.kubernetes.causes import Cause, Ending, Said, Seen, State, judge
 from resources.kubernetes.installation import Installation
+from resources.kubernetes.retries import RESUMED, next_step
 
 LIMITS = Installation(image="lab/ab-assets:1", retries=2, memory_steps=(1.5, 2.0))
 
