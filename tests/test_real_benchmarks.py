@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.real_weights,
     pytest.mark.skipif(not MIRROR, reason="AB_ASSETS_MIRROR is not set"),
 ]
-EPOCHS = 2
+EPOCHS = 1
 
 
 def read(path: Path) -> pl.DataFrame:
