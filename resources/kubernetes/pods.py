@@ -31,6 +31,7 @@ T = TypeVar("T")
 
 _POLL_SECONDS, _SLOWEST_SECONDS = 1.0, 5.0
 _LEAVING_SECONDS = 60.0  # besides the grace period
+_INTERRUPTS = 3
 _CLEAN_WAITS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # seconds between the tries to leave nothing behind
 
 
@@ -216,19 +217,32 @@ class Pods:
         return launch
 
     def _clean(self, launch: Launch) -> None:
-        """Take the Job, its pods and the attempts' files away; a Job that another run has taken over stays."""
+        """Take the Job, its pods and the attempts' files away; a Job that another run has taken over stays.
+
+        An interrupt does not end this: a run that is cancelled is told twice, by its pod's end and by Dagster.
+        """
         for wait in (*_CLEAN_WAITS, None):
             try:
-                if self._cleaned(launch):
+                if self._uninterrupted(lambda: self._cleaned(launch)):
                     shutil.rmtree(self._root / launch.folder, ignore_errors=True)
             except (OutageError, RefusalError) as error:
                 if wait is None:
                     self._log(f"{launch.job_name} could not be deleted ({error}); the sweep will")
                     return
-                with suppress(KeyboardInterrupt):  # the clock of a run that is cancelled ends every sleep
+                with suppress(BaseException):  # the clock of a run that is cancelled may end every sleep
                     self._clock.sleep(wait)
             else:
                 return
+
+    def _uninterrupted(self, ask: Callable[[], T]) -> T:
+        for _ in range(_INTERRUPTS):
+            try:
+                return ask()
+            except (OutageError, RefusalError):
+                raise
+            except BaseException as interrupt:  # noqa: BLE001 - Dagster's own kind of interrupt has no other base
+                self._log(f"interrupted ({type(interrupt).__name__}) while pods are deleted: deleting on")
+        return ask()
 
     def _cleaned(self, launch: Launch) -> bool:
         """Delete what this run has of the work; tell whether no other run has anything of it."""

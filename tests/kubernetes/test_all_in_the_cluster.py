@@ -181,7 +181,6 @@ def test_a_run_worker_that_is_killed_is_started_again_and_follows_its_pod(runnin
     running.deployment.until(lambda: not namespace.get("jobs", "-l", SELECTOR), seconds=60)
 
 
-@pytest.mark.xfail(reason="seen once: the run is CANCELED and its worker's pod works on for a minute", strict=False)
 def test_a_run_that_is_cancelled_lets_its_pod_save_and_is_not_asked_for_again(running, namespace):
     running.drop("tiny-cancelled", "twin-long")
     run_id = running.working("tiny-cancelled")

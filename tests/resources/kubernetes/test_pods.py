@@ -11,6 +11,7 @@ from scripted_pods import error_message
 from scripted_runs import LAUNCH, STARTS, SUCCEEDS, Killed
 
 from resources.kubernetes.causes import Cause
+from resources.kubernetes.cluster import Cluster
 from resources.kubernetes.manifest import RUN
 
 GOES = [*STARTS, (8, "says", "progress"), (10, "goes")]
@@ -172,6 +173,22 @@ def test_cancelling_is_not_given_up_for_one_fault(scene, kind):
     stage = scene(TALKS)
     stage.api.faults = [Fault(kind, start=12, times=2)]
     stage.run(stop=(12, KeyboardInterrupt))
+    assert stage.left() == []
+
+
+def test_a_second_interrupt_does_not_end_the_cleaning(scene, monkeypatch):
+    stage = scene(TALKS)
+    delete, told = Cluster.delete_job, []
+
+    def interrupted(self, name):
+        if len(told) < 2:
+            told.append(name)
+            raise KeyboardInterrupt
+        delete(self, name)
+
+    monkeypatch.setattr(Cluster, "delete_job", interrupted)
+    assert stage.run(stop=(12, KeyboardInterrupt)).stopped is KeyboardInterrupt
+    assert len(told) == 2
     assert stage.left() == []
 
 
