@@ -145,7 +145,7 @@ def test_a_pod_out_of_memory_gets_the_next_memory_step_and_then_succeeds(home, n
     nothing_is_left(namespace, shared)
 
 
-CANNOT_START = {
+CANNOT_START = {  # without a GPU, except where it is GPUs that are missing: others may hold them
     "image = 'registry.invalid/none:1'": ("ImagePull", "registry.invalid/none:1"),
     "image = 'No:Image:Name'": ("ImagePull", "InvalidImageName"),
     "gpus = 5": ("Unschedulable", "Insufficient nvidia.com/gpu"),
@@ -158,7 +158,9 @@ def test_a_pod_that_cannot_start_ends_in_its_cause_without_another(home, namespa
     shared = home("waiting = { schedule_minutes = 0.1, trouble_minutes = 0.1, grace_seconds = 1 }\n")
     settings = (shared.root / "kubernetes.toml").read_text()
     for line, (cause, detail) in CANNOT_START.items():
-        (shared.root / "kubernetes.toml").write_text(f"{settings}[models.twin-bert]\n{line}\n")
+        (shared.root / "kubernetes.toml").write_text(
+            f"{settings}[models.twin-bert]\n{line}\n{'' if 'gpus' in line else 'gpus = 0'}\n"
+        )
         error = failure(shared)
         assert error.cause == cause, line
         assert f"the pod ended: {cause} (attempt 1)" in str(error)
