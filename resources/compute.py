@@ -129,6 +129,12 @@ class ReportingTo:
     def __init__(self, receiver: Progress) -> None:
         self._receiver = receiver
 
-    def progress(self, log: logging.Logger) -> Progress:  # noqa: ARG002 - as Reporting
-        """Return the caller's function."""
-        return self._receiver
+    def progress(self, log: logging.Logger) -> Progress:
+        """Return the caller's function; news, which are no progress, are in the run's log as well."""
+
+        def report(message: str, done: int, total: int) -> None:
+            self._receiver(message, done, total)
+            if done == total == 1:
+                log.info("%s", message)
+
+        return report

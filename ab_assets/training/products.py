@@ -77,6 +77,7 @@ class ModelProducts:
         self.recipe = recipe
         self.session = ModelSession(spec, recipe, cache=cache, progress=progress)
         self._cache = cache
+        self._progress = progress
 
     def publish(self, asset: str, question: Question, *, force: bool) -> Outcome:
         """Return one asset's partition, made now unless `question` was answered before."""
@@ -188,7 +189,10 @@ class ModelProducts:
         def build(draft: Draft) -> None:
             if force:
                 snapshots.clear()
+            which = f"fine-tuning fit {fit}, seed {seed}{', shuffled labels' if arm == 'shuffled' else ''}"
+            self._progress(which, 0, 1)
             draft.metadata = asdict(self.session.fit(data, seed, draft.folder, snapshots=snapshots))
+            self._progress(which, 1, 1)
 
         ref = Ref("fit", self.benchmark.name, self.spec.name)
         published = publish_once(self.store, ref, asked, build, force=force, show=False)

@@ -90,8 +90,6 @@ class KubernetesCompute(Compute):
             for payload in pods.run(first, _described(work), listen):
                 if payload["kind"] == "progress":
                     progress(payload["message"], payload["done"], payload["total"])
-                    if payload["total"] == 1:  # no progress, but news: resumed, out of memory, asked to stop
-                        context.log.info("%s: %s", first.name, payload["message"])
                 elif payload["kind"] == "outcome" and payload["asset"] not in told:
                     told.add(payload["asset"])
                     yield self._outcome(home, work, payload)
