@@ -275,6 +275,36 @@ def verify(*, as_json: Json = False) -> None:
 
 
 @app.command()
+def gc(
+    *,
+    days: Annotated[float, typer.Option(min=0, help="Keep what was made or used in so many days.")] = 30,
+    versions: Annotated[int, typer.Option(min=0, help="Keep so many of the newest versions of each partition.")] = 3,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove it; without this it is only listed.")] = False,
+) -> None:
+    """List old versions that nothing shows and what they take; --delete removes them. What is shown always stays.
+
+    \b
+    ab-assets gc
+    ab-assets gc --days 7 --versions 1 --delete
+    """
+    from ab_assets.commands.upkeep import collect  # noqa: PLC0415
+
+    collect(_home(), days=days, versions=versions, delete=delete)
+
+
+@app.command("rebuild-catalogue")
+def rebuild_catalogue() -> None:
+    """Tell Dagster of everything the store shows, after its database is lost. Computes nothing; may be run again.
+
+    \b
+    ab-assets rebuild-catalogue
+    """
+    from ab_assets.commands.upkeep import rebuild  # noqa: PLC0415
+
+    raise typer.Exit(rebuild(_home()))
+
+
+@app.command()
 def demo(
     *,
     model: Annotated[list[str] | None, typer.Option(help="Compare this model, too; may be said again.")] = None,
