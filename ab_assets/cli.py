@@ -275,6 +275,39 @@ def verify(*, as_json: Json = False) -> None:
 
 
 @app.command()
+def backfill(
+    *,
+    model: Annotated[str | None, typer.Option(help="This model, over all benchmarks that list it.")] = None,
+    benchmark: Annotated[str | None, typer.Option(help="This benchmark, over all its models.")] = None,
+    job: Annotated[str, typer.Option(help="prepare, evaluate or report.")] = "evaluate",
+    priority: Annotated[int, typer.Option(help="Higher goes first; runs asked for elsewhere have 0.")] = -1,
+    force: Annotated[bool, typer.Option("--force", help="Compute again what is already there.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the partitions.")] = False,
+    status: Annotated[str, typer.Option(metavar="ID", help="How far is this backfill?")] = "",
+    retry: Annotated[str, typer.Option(metavar="ID", help="Ask again for what failed in this backfill.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Ask the daemon for one run of each partition of a job: a model everywhere, or a benchmark's models.
+
+    The same as launching a backfill of the job in the UI. It needs a daemon: ab-assets ui.
+
+    \b
+    ab-assets backfill --model antiberty --dry-run
+    ab-assets backfill --benchmark demo-paratope --job report
+    ab-assets backfill --status abcdefgh
+    ab-assets backfill --retry abcdefgh
+    """
+    from ab_assets.commands.backfilling import again, start, watch  # noqa: PLC0415
+
+    if status:
+        raise typer.Exit(watch(_home(), status, as_json=as_json))
+    if retry:
+        again(_home(), retry)
+    else:
+        start(_home(), job=job, model=model, benchmark=benchmark, priority=priority, force=force, dry_run=dry_run)
+
+
+@app.command()
 def gc(
     *,
     days: Annotated[float, typer.Option(min=0, help="Keep what was made or used in so many days.")] = 30,

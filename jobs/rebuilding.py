@@ -35,7 +35,7 @@ import ab_assets.splits.assets
 from ab_assets.artifacts.fingerprint import digest_of
 from ab_assets.artifacts.publication import Outcome
 from ab_assets.errors import AbAssetsError
-from ab_assets.graph import NODES, PRODUCTS
+from ab_assets.graph import NODES
 from ab_assets.partitions import MODELS, grid_key
 from ab_assets.plan import input_name, upstream_refs
 from jobs.launching import register
@@ -211,9 +211,8 @@ class _Reporting:
             sources = [source for source in self._sources(ref, artifact) if source.asset == name]
             named = {_key(source): input_name(source, NODES[ref.asset]) for source in sources}
             versions = [read[named[key]] for key in sorted(named) if named[key] in read]
-            one_step = {name, ref.asset} <= set(PRODUCTS)
             key = AssetKey(name)
-            tags[get_input_data_version_tag(key)] = versions[0] if one_step and versions else _together(versions)
+            tags[get_input_data_version_tag(key)] = _together(versions)
             tags[get_input_event_pointer_tag(key)] = self._pointer(ref, sources, read)
         return tags
 
