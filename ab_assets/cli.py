@@ -256,22 +256,36 @@ def report(benchmark: Name) -> None:
 
 
 @app.command()
-def verify(*, as_json: Json = False) -> None:
+def verify(
+    *,
+    sample: Annotated[
+        float, typer.Option(help="Compute this share of embeddings and predictions again, and compare: 0.01")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="Which ones are drawn.")] = 1,
+    as_json: Json = False,
+) -> None:
     """Hash every stored file again and compare it with its manifest. Exit code 5 when one differs.
+
+    With --sample, what was kept and not computed again is computed again, too, to five decimal places.
 
     \b
     ab-assets verify
+    ab-assets verify --sample 0.01 --seed 7
     """
     from ab_assets.commands.listings import damage_in  # noqa: PLC0415
+    from ab_assets.commands.upkeep import recompute_sample, say_sample  # noqa: PLC0415
 
     checked, damaged = damage_in(_home())
+    again = recompute_sample(_home(), sample, seed) if sample else None
     if as_json:
-        say_json({"files": checked, "damaged": damaged})
+        say_json({"files": checked, "damaged": damaged} | ({"sample": again} if again else {}))
     else:
         for line in damaged:
             complain(line)
         say(f"{checked} files checked, {len(damaged)} damaged.")
-    raise typer.Exit(5 if damaged else 0)
+        if again:
+            say_sample(again)
+    raise typer.Exit(5 if damaged or (again and again["differ"]) else 0)
 
 
 @app.command()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from ab_assets.artifacts.collection import Policy, abandoned, freed, leftovers, remove, superseded
 from ab_assets.commands.console import TerminalProgress, complain, say
+from ab_assets.errors import BadInputError
 from jobs.launching import open_instance
 from resources.runs import end_dead_runs, oldest_start
 
@@ -64,3 +66,23 @@ def removable(home: Home, policy: Policy) -> list[Item]:
 
 def _size(count: int) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.2f} MB"
+
+
+def recompute_sample(home: Home, share: float, seed: int) -> dict[str, Any]:
+    """Return what a sample of the kept embeddings and predictions says when it is computed again, JSON-able."""
+    from ab_assets.recomputation import recompute  # noqa: PLC0415 - it runs models
+
+    if not 0 < share <= 1:
+        raise BadInputError(what="the sample is a share of what is stored", found=f"{share:g}", expected="(0, 1]")
+    with TerminalProgress() as progress:
+        return asdict(recompute(home, share, seed, progress))
+
+
+def say_sample(sample: dict[str, Any]) -> None:
+    """Say what was computed again, and what differs."""
+    for line in sample["left_out"]:
+        say(f"  not looked at: {line}")
+    for line in sample["differ"]:
+        complain(f"  differs: {line}")
+    counts = f"{sample['texts']} embeddings and {sample['scores']} scores"
+    say(f"{counts} computed again, {len(sample['differ'])} differ.")
