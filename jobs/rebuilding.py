@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 from dagster import (
     AssetCheckEvaluation,
     AssetCheckKey,
@@ -18,33 +19,26 @@ from dagster import (
     MultiPartitionKey,
 )
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
-from dagster._core.definitions.data_version import (
-    CODE_VERSION_TAG,
-    DATA_VERSION_IS_USER_PROVIDED_TAG,
-    DATA_VERSION_TAG,
-    NULL_EVENT_POINTER,
-    get_input_data_version_tag,
-    get_input_event_pointer_tag,
-)
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from dagster._core.definitions.partitions.utils import get_tags_from_multi_partition_key
 
 import ab_assets.datasets.assets
 import ab_assets.evaluation.assets
 import ab_assets.reports.assets
 import ab_assets.splits.assets
-from ab_assets.artifacts.fingerprint import digest_of
 from ab_assets.artifacts.publication import Outcome
 from ab_assets.errors import AbAssetsError
 from ab_assets.graph import NODES
-from ab_assets.partitions import MODELS, grid_key
+from ab_assets.partitions import MODELS
 from ab_assets.plan import input_name, upstream_refs
 from jobs.launching import register
+from jobs.versions import Told, partition_key, version_tags
 from resources.home import materialized
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from dagster import AssetCheckResult, DagsterInstance
+    from dagster import AssetCheckResult, DagsterInstance, EventLogRecord
 
     from ab_assets.artifacts.store import Artifact, Ref
     from ab_assets.benchmarks.schema import Benchmark
@@ -54,6 +48,8 @@ if TYPE_CHECKING:
 
 RESTORED = "ab_assets/restored"
 """A tag: this materialization was taken from the store, no run made it."""
+
+_PAGE = 500
 
 _SHOWN: Mapping[str, Callable[[Artifact], Metadata]] = (
     ab_assets.datasets.assets.SHOWN
@@ -136,10 +132,9 @@ class _Reporting:
     def __init__(self, home: Home, instance: DagsterInstance) -> None:
         self._home = home
         self._instance = instance
-        self._versions: dict[str, Mapping[str, str]] = {}
-        self._digests: dict[Ref, str] = {}
-        self._events: dict[Ref, int] = {}
-        self._open: list[Ref] = []
+        self._before: dict[str, Mapping[str, tuple[str | None, object]]] = {}
+        self._told: dict[Ref, Told] = {}
+        self._open: dict[Ref, str] = {}
         self._checked: dict[str, dict[str, int]] = {}
         self._benchmarks: dict[str, Benchmark | None] = {}
         self.restored: list[Ref] = []
@@ -152,81 +147,59 @@ class _Reporting:
             artifact = self._home.store.current(ref)
             if artifact is None:
                 return
-            if self._version_of(ref) == artifact.digest:
+            if self._known(ref) == (artifact.digest, artifact.fingerprint):
                 self.known += 1
             else:
                 self._restore(ref, artifact)
         except AbAssetsError as error:
             self.damaged.append(f"{ref}: {error}")
             return
-        self._open.append(ref)
-        self._digests[ref] = artifact.digest
+        self._open[ref] = artifact.digest
 
     def close(self, asset: str) -> None:
         """Look up the events of an asset whose partitions were all reported, and add what its checks found."""
-        found = self._instance.event_log_storage.get_latest_storage_id_by_partition(
-            AssetKey(asset), DagsterEventType.ASSET_MATERIALIZATION
-        )
-        self._events |= {ref: found[_key(ref)] for ref in self._open}
+        found = self._latest(asset)
+        self._told |= {ref: Told(found[partition_key(ref)], digest) for ref, digest in self._open.items()}
         if asset in _CHECKED:
             self._report_checks(asset)
-        self._open = []
+        self._open = {}
 
-    def _version_of(self, ref: Ref) -> str | None:
-        if ref.asset not in self._versions:
-            tags = self._instance.event_log_storage.get_latest_tags_by_partition(
-                AssetKey(ref.asset), DagsterEventType.ASSET_MATERIALIZATION, [DATA_VERSION_TAG]
-            )
-            self._versions[ref.asset] = {
-                key: tag[DATA_VERSION_TAG] for key, tag in tags.items() if DATA_VERSION_TAG in tag
+    def _known(self, ref: Ref) -> tuple[str | None, object] | None:
+        """Return (content digest, fingerprint) of what Dagster shows of a partition."""
+        if ref.asset not in self._before:
+            self._before[ref.asset] = {
+                str(record.partition_key): (found.tags.get(DATA_VERSION_TAG), found.metadata["fingerprint"].value)
+                for record in self._records(ref.asset, list(self._latest(ref.asset).values()))
+                if (found := record.asset_materialization) is not None
+                and found.tags
+                and "fingerprint" in found.metadata
             }
-        return self._versions[ref.asset].get(_key(ref))
+        return self._before[ref.asset].get(partition_key(ref))
+
+    def _latest(self, asset: str) -> Mapping[str, int]:
+        """Return {partition: the event of its last materialization}."""
+        storage = self._instance.event_log_storage
+        return storage.get_latest_storage_id_by_partition(AssetKey(asset), DagsterEventType.ASSET_MATERIALIZATION)
+
+    def _records(self, asset: str, events: list[int]) -> Iterator[EventLogRecord]:
+        for first in range(0, len(events), _PAGE):
+            filters = AssetRecordsFilter(AssetKey(asset), storage_ids=events[first : first + _PAGE])
+            yield from self._instance.fetch_materializations(filters, limit=_PAGE).records
 
     def _restore(self, ref: Ref, artifact: Artifact) -> None:
-        show = _SHOWN.get(ref.asset)
-        result: MaterializeResult[Any] = materialized(
-            Outcome(ref, artifact, reused=True), show(artifact) if show else {}
-        )
-        key = _key(ref)
+        result: MaterializeResult[Any] = materialized(Outcome(ref, artifact, reused=True), _extra(ref, artifact))
+        versions = version_tags(ref, artifact, self._sources(ref, artifact), self._told)
+        key = partition_key(ref)
         own = get_tags_from_multi_partition_key(key) if isinstance(key, MultiPartitionKey) else {}
         self._instance.report_runless_asset_event(
             AssetMaterialization(
                 asset_key=ref.asset,
                 partition=key,
                 metadata=result.metadata,
-                tags={**self._version_tags(ref, artifact), **own, RESTORED: "true"},
+                tags={**versions, **own, RESTORED: "true"},
             )
         )
         self.restored.append(ref)
-
-    def _version_tags(self, ref: Ref, artifact: Artifact) -> dict[str, str]:
-        """Return the tags that a run would have written: versions of the code, of the content and of what was read."""
-        tags = {
-            CODE_VERSION_TAG: digest_of(artifact.question["code"])[:16],
-            DATA_VERSION_TAG: artifact.digest,
-            DATA_VERSION_IS_USER_PROVIDED_TAG: "true",
-        }
-        read = artifact.question["inputs"]
-        for name in NODES[ref.asset].inputs:
-            sources = [source for source in self._sources(ref, artifact) if source.asset == name]
-            named = {_key(source): input_name(source, NODES[ref.asset]) for source in sources}
-            versions = [read[named[key]] for key in sorted(named) if named[key] in read]
-            key = AssetKey(name)
-            tags[get_input_data_version_tag(key)] = _together(versions)
-            tags[get_input_event_pointer_tag(key)] = self._pointer(ref, sources, read)
-        return tags
-
-    def _pointer(self, ref: Ref, sources: list[Ref], read: Mapping[str, str]) -> str:
-        """Return up to which event of an input this partition knew it: not that of a version it did not read."""
-        known = [source for source in sources if source in self._events]
-        other = [
-            self._events[source]
-            for source in known
-            if read.get(input_name(source, NODES[ref.asset])) != self._digests[source]
-        ]
-        if other:
-            return str(min(other) - 1 or -1)  # Dagster takes 0 for "not known"
-        return str(max(self._events[source] for source in known)) if known else NULL_EVENT_POINTER
 
     def _sources(self, ref: Ref, artifact: Artifact) -> list[Ref]:
         """Return the partitions this one reads: as its benchmark says now, else as its question says."""
@@ -238,7 +211,7 @@ class _Reporting:
             return upstream_refs(node, ref, benchmark)
         return [
             source
-            for source in self._digests
+            for source in self._told
             if source.benchmark == ref.benchmark
             and source.asset in node.inputs
             and (source.model is None or ref.model in {None, source.model})
@@ -248,22 +221,22 @@ class _Reporting:
     def _report_checks(self, asset: str) -> None:
         """Add what the asset's check found of each partition that has had no check since its materialization."""
         for ref in self._open:
-            result = _CHECKED[asset](self._home.store.require(ref))
-            key = AssetCheckKey(AssetKey(asset), str(result.check_name))
+            if (result := _verdict(ref.asset, self._home.store.require(ref))) is None:
+                continue
+            key, event = AssetCheckKey(AssetKey(asset), str(result.check_name)), self._told[ref].event
             if asset not in self._checked:
                 infos = self._instance.event_log_storage.get_asset_check_partition_info([key])
                 self._checked[asset] = {str(info.partition_key): info.latest_check_event_storage_id for info in infos}
-            if self._checked[asset].get(_key(ref), 0) > self._events[ref]:
+            if self._checked[asset].get(partition_key(ref), 0) > event:
                 continue
-            filters = AssetRecordsFilter(key.asset_key, storage_ids=[self._events[ref]])
-            [record] = self._instance.fetch_materializations(filters, limit=1).records
+            [record] = self._records(asset, [event])
             self._instance.report_runless_asset_event(
                 AssetCheckEvaluation(
                     asset_key=key.asset_key,
                     check_name=key.name,
                     passed=bool(result.passed),
                     metadata=result.metadata,
-                    partition=_key(ref),
+                    partition=partition_key(ref),
                     target_materialization_data=AssetCheckEvaluationTargetMaterializationData(
                         storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
                     ),
@@ -271,10 +244,15 @@ class _Reporting:
             )
 
 
-def _together(versions: list[str]) -> str:
-    """Return what Dagster writes down of an input's partitions: the digest of their versions, by partition."""
-    return hashlib.sha256("".join(versions).encode()).hexdigest()
+def _extra(ref: Ref, artifact: Artifact) -> Metadata:
+    """Return what the asset shows besides; nothing of an artifact that earlier code made with other columns."""
+    with suppress(KeyError, pl.exceptions.PolarsError):
+        return _SHOWN[ref.asset](artifact)
+    return {}
 
 
-def _key(ref: Ref) -> str:
-    return ref.benchmark if ref.model is None else grid_key(ref.benchmark, ref.model)
+def _verdict(asset: str, artifact: Artifact) -> AssetCheckResult | None:
+    """Return what the asset's check says; None of an artifact that earlier code made otherwise."""
+    with suppress(KeyError, pl.exceptions.PolarsError):
+        return _CHECKED[asset](artifact)
+    return None

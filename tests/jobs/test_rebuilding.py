@@ -155,6 +155,28 @@ def test_content_that_dagster_shows_in_another_version_is_reported_again(tmp_pat
         assert materializations(instance)["raw_dataset", "a"] == 2
 
 
+def test_an_event_of_the_same_content_made_by_earlier_code_is_not_taken_for_todays(tmp_path):
+    home, ref = Home(tmp_path / "home"), Ref("curated_dataset", "a")
+    stub(home.store, ref, **{"ab_assets.datasets.curation": "as it was before"})
+    with open_instance(home) as instance:
+        rebuild_catalogue(home, instance, silent)
+        stub(home.store, ref)
+        assert rebuild_catalogue(home, instance, silent).restored == (ref,)
+        assert list(statuses(instance, [ref]).values()) == [StaleStatus.FRESH]
+
+
+def test_what_earlier_code_made_with_other_columns_is_restored_without_what_it_would_show(tmp_path, monkeypatch):
+    def without(artifact):
+        raise KeyError(artifact.folder.name)
+
+    monkeypatch.setattr("jobs.rebuilding._SHOWN", {"curated_dataset": without})
+    monkeypatch.setattr("jobs.rebuilding._CHECKED", {"curated_dataset": without})
+    home, ref = Home(tmp_path / "home"), Ref("curated_dataset", "a")
+    stub(home.store, ref)
+    with open_instance(home) as instance:
+        assert rebuild_catalogue(home, instance, silent).restored == (ref,)
+
+
 def test_names_that_are_no_partitions_are_left_out_and_damage_is_named(tmp_path):
     home = Home(tmp_path / "home")
     for ref in (Ref("raw_dataset", "a"), Ref("embeddings", "a", "gone-model"), Ref("other", "a"), Ref("split", "b")):
