@@ -85,7 +85,8 @@ def leftovers(store: ArtifactStore, policy: Policy, *, now: float | None = None)
 def abandoned(folders: Iterable[Path], policy: Policy, why: str, *, now: float | None = None) -> list[Item]:
     """Return the folders in which nothing has changed for as long as the policy says."""
     limit = policy.limit(time.time() if now is None else now)
-    return [Item(folder, why) for folder in sorted(folders) if latest_change(folder) < limit]
+    changed = {folder: latest_change(folder) for folder in sorted(folders)}
+    return [Item(folder, why, _mark(last)) for folder, last in changed.items() if last < limit]
 
 
 def freed(items: Iterable[Item]) -> int:
@@ -103,12 +104,14 @@ def freed(items: Iterable[Item]) -> int:
 
 
 def remove(store: ArtifactStore, items: Iterable[Item], said: Callable[[Item], None] = lambda _: None) -> list[Item]:
-    """Remove these and return those that went; objects that were used since they were looked at stay."""
+    """Remove these and return those that went; what was used since it was looked at stays."""
     gone = []
     for item in items:
         if item.is_object:
             if not store.take_away(item.folder, used=item.used):
                 continue
+        elif item.used and _mark(latest_change(item.folder)) != item.used:
+            continue
         else:
             shutil.rmtree(item.folder, ignore_errors=True)
         said(item)
@@ -172,6 +175,10 @@ def _newest(store: ArtifactStore, objects: dict[Path, Artifact], versions: int) 
         for items in by_partition.values()
         for item in sorted(items, key=_made, reverse=True)[: max(versions, 0)]
     }
+
+
+def _mark(seconds: float) -> int:
+    return int(seconds * 1e9)
 
 
 def _made(item: Artifact) -> int:

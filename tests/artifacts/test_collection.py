@@ -152,6 +152,15 @@ def test_a_fit_is_abandoned_when_nothing_below_it_changes(tmp_path):
     assert [item.folder for item in abandoned([tmp_path / "fit"], Policy(), "old")] == [tmp_path / "fit"]
 
 
+def test_a_folder_that_was_used_after_the_look_stays(store, tmp_path):
+    (tmp_path / "fit").mkdir()
+    items = abandoned([tmp_path / "fit"], NOTHING_KEPT, "old", now=LATER)
+    os.utime(tmp_path / "fit", (5, 5))
+    assert remove(store, items) == []
+    assert remove(store, abandoned([tmp_path / "fit"], NOTHING_KEPT, "old")) != []
+    assert not (tmp_path / "fit").exists()
+
+
 PUBLISHER = """
 import pathlib, sys
 from ab_assets.artifacts.fingerprint import Question
