@@ -2,8 +2,8 @@
 # make test    install, then the tests
 # make test-long  the tests of minutes: demos and published data from download to report
 # make ui      the Dagster UI on this machine
-# make bench   fine-tuning beside transformers' Trainer (an hour), splits beside GraphPart and DataSAIL, and each stage
-#              of 100,000 pairs beside the same by hand (40 minutes)
+# make bench   fine-tuning beside transformers' Trainer (an hour), splits beside GraphPart and DataSAIL, each stage of
+#              100,000 pairs beside the same by hand (40 minutes), and 600 runs that compute nothing (half an hour)
 # make bench-gpu  fine-tuning, embedding and the 15B plan on the GPU of this machine
 # make lint    ruff, mypy, import-linter
 PYTHON ?= python3
@@ -41,6 +41,7 @@ bench: install
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benches.fine_tuning
 	@$(BIN)/python -m benches.splits_side_by_side
 	@$(BIN)/python -m benches.stages
+	@$(BIN)/python -m benches.orchestration
 
 bench-gpu: install
 	@$(BIN)/python -m benches.gpu

@@ -256,22 +256,99 @@ def report(benchmark: Name) -> None:
 
 
 @app.command()
-def verify(*, as_json: Json = False) -> None:
+def verify(
+    *,
+    sample: Annotated[
+        float, typer.Option(help="Compute this share of embeddings and predictions again, and compare: 0.01")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="Which ones are drawn.")] = 1,
+    as_json: Json = False,
+) -> None:
     """Hash every stored file again and compare it with its manifest. Exit code 5 when one differs.
+
+    With --sample, what was kept and not computed again is computed again, too, to five decimal places.
 
     \b
     ab-assets verify
+    ab-assets verify --sample 0.01 --seed 7
     """
     from ab_assets.commands.listings import damage_in  # noqa: PLC0415
+    from ab_assets.commands.upkeep import recompute_sample, say_sample  # noqa: PLC0415
 
     checked, damaged = damage_in(_home())
+    again = recompute_sample(_home(), sample, seed) if sample else None
     if as_json:
-        say_json({"files": checked, "damaged": damaged})
+        say_json({"files": checked, "damaged": damaged} | ({"sample": again} if again else {}))
     else:
         for line in damaged:
             complain(line)
         say(f"{checked} files checked, {len(damaged)} damaged.")
-    raise typer.Exit(5 if damaged else 0)
+        if again:
+            say_sample(again)
+    raise typer.Exit(5 if damaged or (again and again["differ"]) else 0)
+
+
+@app.command()
+def backfill(
+    *,
+    model: Annotated[str | None, typer.Option(help="This model, over all benchmarks that list it.")] = None,
+    benchmark: Annotated[str | None, typer.Option(help="This benchmark, over all its models.")] = None,
+    job: Annotated[str, typer.Option(help="prepare, evaluate or report.")] = "evaluate",
+    priority: Annotated[int, typer.Option(help="Higher goes first; runs asked for elsewhere have 0.")] = -1,
+    force: Annotated[bool, typer.Option("--force", help="Compute again what is already there.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the partitions.")] = False,
+    status: Annotated[str, typer.Option(metavar="ID", help="How far is this backfill?")] = "",
+    retry: Annotated[str, typer.Option(metavar="ID", help="Ask again for what failed in this backfill.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Ask the daemon for one run of each partition of a job: a model everywhere, or a benchmark's models.
+
+    The same as launching a backfill of the job in the UI. It needs a daemon: ab-assets ui.
+
+    \b
+    ab-assets backfill --model antiberty --dry-run
+    ab-assets backfill --benchmark demo-paratope --job report
+    ab-assets backfill --status abcdefgh
+    ab-assets backfill --retry abcdefgh
+    """
+    from ab_assets.commands.backfilling import again, start, watch  # noqa: PLC0415
+
+    if status:
+        raise typer.Exit(watch(_home(), status, as_json=as_json))
+    if retry:
+        again(_home(), retry)
+    else:
+        start(_home(), job=job, model=model, benchmark=benchmark, priority=priority, force=force, dry_run=dry_run)
+
+
+@app.command()
+def gc(
+    *,
+    days: Annotated[float, typer.Option(min=0, help="Keep what was made or used in so many days.")] = 30,
+    versions: Annotated[int, typer.Option(min=0, help="Keep so many of the newest versions of each partition.")] = 3,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove it; without this it is only listed.")] = False,
+) -> None:
+    """List old versions that nothing shows and what they take; --delete removes them. What is shown always stays.
+
+    \b
+    ab-assets gc
+    ab-assets gc --days 7 --versions 1 --delete
+    """
+    from ab_assets.commands.upkeep import collect  # noqa: PLC0415
+
+    collect(_home(), days=days, versions=versions, delete=delete)
+
+
+@app.command("rebuild-catalogue")
+def rebuild_catalogue() -> None:
+    """Tell Dagster of everything the store shows, after its database is lost. Computes nothing; may be run again.
+
+    \b
+    ab-assets rebuild-catalogue
+    """
+    from ab_assets.commands.upkeep import rebuild  # noqa: PLC0415
+
+    raise typer.Exit(rebuild(_home()))
 
 
 @app.command()

@@ -10,6 +10,8 @@ from ab_assets.splits.certified import certified_roles
 from ab_assets.training.products import ModelProducts
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ab_assets.artifacts.costs import Meter
     from ab_assets.benchmarks.schema import Benchmark
     from ab_assets.home import Home
@@ -17,9 +19,15 @@ if TYPE_CHECKING:
 
 
 def products_for(
-    home: Home, benchmark: Benchmark, model: str, progress: Progress, meter: Meter | None = None
+    home: Home,
+    benchmark: Benchmark,
+    model: str,
+    progress: Progress,
+    meter: Meter | None = None,
+    *,
+    cache: Path | None = None,
 ) -> ModelProducts:
-    """Return one model on one benchmark, its weights not loaded yet."""
+    """Return one model on one benchmark, its weights not loaded yet; `cache`: by default the home's."""
     spec, store, split = home.model(model), home.metered_store(meter), Ref("split", benchmark.name)
     return ModelProducts(
         store,
@@ -27,6 +35,6 @@ def products_for(
         spec,
         recipe_of(spec, benchmark),
         certified_roles=lambda rows: certified_roles(store.require(split), rows, benchmark),
-        cache=home.cache,
+        cache=cache or home.cache,
         progress=progress,
     )

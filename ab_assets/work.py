@@ -57,10 +57,10 @@ def answered(home: Home, work: Work) -> list[Outcome]:
     for ref in () if work.force else work.refs():
         try:
             known = known_answer(home.store, ref, question_now(home, ref))
+            if known is None:
+                break
+            home.store.point(ref, known)
         except MissingArtifactError:
             break
-        if known is None:
-            break
-        home.store.point(ref, known)
         outcomes.append(Outcome(ref, known, reused=True))
     return outcomes

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Literal
 
 from dagster import DagsterRunStatus, RunsFilter
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, DagsterRun
@@ -26,6 +27,12 @@ def end_dead_runs(instance: DagsterInstance) -> list[str]:
     for run in dead:
         instance.report_run_failed(run, f"The process {run.tags[PID]} that made this run on {run.tags[HOST]} is gone.")
     return [run.run_id for run in dead]
+
+
+def oldest_start(instance: DagsterInstance) -> float | None:
+    """Return when the oldest run that is not over was asked for, in seconds since the epoch; None without one."""
+    records = instance.get_run_records(RunsFilter(statuses=NOT_FINISHED_STATUSES))
+    return min((record.create_timestamp.timestamp() for record in records), default=None)
 
 
 def is_gone(instance: DagsterInstance, run_id: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import uuid
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ class ItemStore:
         segments = self._whole_segments() if wanted else []
         if not segments:
             return {}
+        os.utime(self.folder)  # read last now
         kept = pl.scan_parquet(segments, glob=False).filter(pl.col("key").is_in(list(wanted))).collect()
         vectors = kept["vector"].to_numpy(writable=True)
         return {wanted[key]: vector for key, vector in zip(kept["key"], vectors, strict=True)}

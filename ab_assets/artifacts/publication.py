@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ab_assets.errors import CorruptArtifactError
+from ab_assets.errors import CorruptArtifactError, MissingArtifactError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,16 +40,19 @@ def publish_once(
     published when `build` raises.
     """
     if not force and (known := known_answer(store, ref, question)) is not None:
-        if show:
-            store.point(ref, known)
-        return Outcome(ref, known, reused=True)
-    start = time.monotonic()
-    with store.draft() as draft:
-        build(draft)
-        artifact = store.publish(draft, ref, question, seconds=time.monotonic() - start)
-    if show:
-        store.point(ref, artifact)
-    return Outcome(ref, artifact, reused=False)
+        with suppress(MissingArtifactError):  # removed at this very moment
+            if show:
+                store.point(ref, known)
+            return Outcome(ref, known, reused=True)
+    while True:
+        start = time.monotonic()
+        with store.draft() as draft:
+            build(draft)
+            artifact = store.publish(draft, ref, question, seconds=time.monotonic() - start)
+        with suppress(MissingArtifactError):  # as above
+            if show:
+                store.point(ref, artifact)
+            return Outcome(ref, artifact, reused=False)
 
 
 def known_answer(store: ArtifactStore, ref: Ref, question: Question) -> Artifact | None:

@@ -4,12 +4,14 @@ objects/<asset>/<fingerprint>-<digest>/     the files and manifest.json, immutab
 current/<asset>/<benchmark>[/<model>].json  which object a partition shows
 staging/                                    what is being written
 damaged/                                    objects that were found changed and made again
+removed/                                    old versions on their way out (`collection`)
 """
 
 from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -44,7 +46,7 @@ _NOT_OURS = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
 # No build writes nothing for so long; what is older was left behind by a killed process.
-_LEFTOVER_SECONDS = 7 * 24 * 3600
+LEFTOVER_SECONDS = 7 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -188,10 +190,11 @@ class ArtifactStore:
         self._meter = meter
 
     def find(self, asset: str, fingerprint: str) -> Artifact | None:
-        """Return the newest whole object that answers this fingerprint, or None."""
+        """Return the newest whole object that answers this fingerprint, used from now on, or None."""
         found = self._readable(self.root / "objects" / asset, f"{fingerprint[:32]}-*")
         whole = [item for item in found if item.fingerprint == fingerprint and item.is_whole()]
-        return max(whole, key=lambda item: item.manifest["made"]["at_ns"], default=None)
+        newest_first = sorted(whole, key=lambda item: int(item.manifest["made"]["at_ns"]), reverse=True)
+        return next((item for item in newest_first if self._claimed(item.folder)), None)
 
     def current(self, ref: Ref) -> Artifact | None:
         """Return what this partition shows, or None when nothing was published (or it was removed).
@@ -227,11 +230,39 @@ class ArtifactStore:
         return artifact
 
     def point(self, ref: Ref, artifact: Artifact) -> None:
-        """Let the partition show `artifact` from now on."""
+        """Let the partition show `artifact` from now on. Raises MissingArtifactError when it was removed meanwhile."""
         pointer = self._pointer(ref)
         make_folder(pointer.parent)
         value = {"object": artifact.folder.relative_to(self.root).as_posix(), "digest": artifact.digest}
-        write_atomically(pointer, json.dumps(value, sort_keys=True) + "\n")
+        with in_turn(self.root / ".showing"):
+            if not _mark(artifact.folder):
+                raise MissingArtifactError(what="this version was just removed", where=str(ref), hint=_again(ref))
+            with suppress(CorruptArtifactError):  # what was shown until now may be in use
+                if (before := self.current(ref)) is not None:
+                    _mark(before.folder)
+            write_atomically(pointer, json.dumps(value, sort_keys=True) + "\n")
+            _mark(artifact.folder)  # again: who looked at marks and then at pointers has missed one of the two
+
+    def take_away(self, folder: Path, *, used: int) -> bool:
+        """Remove an object by one rename, unless it was used since; tell whether it is gone.
+
+        `used`: the time in nanoseconds at which it had been used last when somebody decided that it can go.
+        """
+        grave = Path(tempfile.mkdtemp(dir=make_folder(self.root / "removed")))
+        with in_turn(self.root / ".showing"):
+            try:
+                if (folder / MANIFEST).stat().st_mtime_ns == used:
+                    folder.rename(grave / folder.name)
+            except FileNotFoundError:
+                pass
+        gone = (grave / folder.name).exists()
+        shutil.rmtree(grave, ignore_errors=True)
+        return gone
+
+    def _claimed(self, folder: Path) -> bool:
+        """Mark an object as used now, so that it is not removed before it is shown; False when it is gone."""
+        with in_turn(self.root / ".showing"):
+            return _mark(folder)
 
     @contextmanager
     def draft(self) -> Iterator[Draft]:
@@ -248,7 +279,7 @@ class ArtifactStore:
         for folder in (self.root / "staging").glob("*"):
             with suppress(FileNotFoundError):  # its own process is just done with it
                 latest = max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
-                if time.time() - latest > _LEFTOVER_SECONDS:
+                if time.time() - latest > LEFTOVER_SECONDS:
                     shutil.rmtree(folder, ignore_errors=True)
 
     def publish(self, draft: Draft, ref: Ref, question: Question, *, seconds: float) -> Artifact:
@@ -298,7 +329,7 @@ class ArtifactStore:
                 sync(target.parent)
                 return Artifact(target, manifest)
             with in_turn(self.root / ".lock"):
-                if (first := self._verified(target)) is not None:
+                if (first := self._verified(target)) is not None and self._claimed(target):
                     return first
                 if target.exists():
                     target.rename(Path(tempfile.mkdtemp(dir=make_folder(self.root / "damaged"))) / target.name)
@@ -382,6 +413,26 @@ def _content_digest(files: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _folder_name(manifest: Mapping[str, Any]) -> str:
     return f"{manifest['fingerprint'][:32]}-{manifest['digest'][:16]}"
+
+
+def _mark(folder: Path) -> bool:
+    """Set the time of an object's last use to now, later than it was; False when it is gone."""
+    try:
+        before = (folder / MANIFEST).stat()
+        os.utime(folder / MANIFEST, ns=(before.st_atime_ns, max(time.time_ns(), before.st_mtime_ns + 1)))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def part_digests(manifest: Mapping[str, Any]) -> set[str]:
+    """Return the content digest of each folder in an artifact: that of the artifact whose files it has taken over."""
+    parts: dict[str, dict[str, Any]] = {}
+    for name, entry in manifest["files"].items():
+        folder, _, rest = name.partition("/")
+        if rest:
+            parts.setdefault(folder, {})[rest] = entry
+    return {_content_digest(files) for files in parts.values()}
 
 
 def _json_text(value: object) -> str:

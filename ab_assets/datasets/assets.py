@@ -90,3 +90,7 @@ def _counts_balance(artifact: Artifact) -> AssetCheckResult:
         passed=counts["source_rows"] == counts["kept_source_rows"] + rejected,
         metadata={"source_rows": counts["source_rows"], "kept": counts["kept_source_rows"], "rejected": rejected},
     )
+
+
+SHOWN = {"curated_dataset": _shown}
+CHECKED = {"curated_dataset": _counts_balance}

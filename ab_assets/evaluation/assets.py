@@ -150,3 +150,11 @@ def _rungs_shown(artifact: Artifact) -> Metadata:
 
 def _shown(artifact: Artifact) -> Metadata:
     return {"metrics": markdown(preview(summary_of(artifact.table("scores")), width=40))}
+
+
+SHOWN = {
+    "leak_ladder": _rungs_shown,
+    "model_metrics": _shown,
+    "candidate_predictions": _candidates_shown,
+    "metric_table": _shown,
+}

@@ -33,3 +33,6 @@ def report(context: AssetExecutionContext, config: Making, home: HomeResource) -
 def _shown(artifact: Artifact) -> Metadata:
     picture = thumbnail_uri(artifact.table("scores"))
     return {"report": str(artifact.path("report.html")), "picture": markdown(f"![scores]({picture})")}
+
+
+SHOWN = {"report": _shown}

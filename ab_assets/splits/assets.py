@@ -136,3 +136,7 @@ def _shown(artifact: Artifact) -> Metadata:
         "removed": markdown(preview(removed)),
         "highest_identity_to_training": markdown(preview(maxima)),
     }
+
+
+SHOWN = {"similarity_graph": _components_shown, "split": _shown}
+CHECKED = {"split": _no_leakage}

@@ -128,3 +128,10 @@ def test_vectors_may_be_changed_by_their_reader(items):
     items.put({"EVQL": np.ones(3, np.float32)})
     items.get(["EVQL"])["EVQL"][0] = 2
     assert items.get(["EVQL"])["EVQL"].tolist() == [1, 1, 1]
+
+
+def test_who_reads_marks_the_folder_as_used(items):
+    items.put({"EVQL": np.ones(3, np.float32)})
+    os.utime(items.folder, (1, 1))
+    items.get(["EVQL"])
+    assert items.folder.stat().st_mtime > 1

@@ -12,7 +12,7 @@ from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.test_utils import create_run_for_test
 
 from resources import runs
-from resources.runs import HOST, PID, end_dead_runs, is_gone, process_of
+from resources.runs import HOST, PID, end_dead_runs, is_gone, oldest_start, process_of
 
 
 @pytest.fixture
@@ -59,3 +59,11 @@ def test_a_failed_run_may_be_started_again_for_a_while(instance, monkeypatch):
     assert not is_gone(instance, run.run_id)
     monkeypatch.setattr(runs, "_RESPITE_SECONDS", -1.0)
     assert is_gone(instance, run.run_id)
+
+
+def test_the_oldest_run_under_way_says_since_when_things_are_in_use(instance):
+    create_run_for_test(instance, status=DagsterRunStatus.SUCCESS)
+    assert oldest_start(instance) is None
+    first = create_run_for_test(instance, status=DagsterRunStatus.NOT_STARTED)
+    started(instance)
+    assert oldest_start(instance) == instance.get_run_record_by_id(first.run_id).create_timestamp.timestamp()
