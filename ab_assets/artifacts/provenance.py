@@ -58,6 +58,11 @@ def git_revision() -> str:
     return revision if (changed, unknown) == ("", "") else f"{revision}+changes"
 
 
+def source_at(revision: str, path: str) -> str | None:
+    """Return the text of a file of the checkout ("ab_assets/keys.py") as a commit holds it; None where git does not."""
+    return _git("show", f"{revision.removesuffix('+changes')}:{path}") if revision else None
+
+
 def package_versions() -> dict[str, str]:
     """Return the installed version of every package that can change a number."""
     versions = {}
