@@ -196,6 +196,8 @@ def _line(origin: Origin, environments: list[Document]) -> str:
     if "peak_gpu_memory_bytes" in made:
         parts.append(f"GPU peak {made['peak_gpu_memory_bytes'] / 2**30:.2f} GiB")
     parts.append(f"environment {environments.index(_environment(made)) + 1}")
+    if revision := origin.artifact.question["model"].get("source", {}).get("revision"):
+        parts.append(f"model revision {short(revision)}")
     if origin.code_version:
         parts.append(f"code {origin.code_version}")
     if origin.times > 1:

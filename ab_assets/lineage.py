@@ -9,7 +9,7 @@ from ab_assets.artifacts.fingerprint import digest_of
 from ab_assets.graph import NODES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from ab_assets.artifacts.store import Artifact, ArtifactStore
 

@@ -344,9 +344,9 @@ class ArtifactStore:
         ]
         return sorted((Ref(*parts) for parts in names if all(map(is_key, parts))), key=str)
 
-    def objects(self) -> list[Artifact]:
-        """Return every published object whose manifest can be read, sorted by folder."""
-        return self._readable(self.root / "objects", "*/*")
+    def objects(self, asset: str = "*") -> list[Artifact]:
+        """Return every published object (of one asset) whose manifest can be read, sorted by folder."""
+        return self._readable(self.root / "objects", f"{asset}/*")
 
     def unreadable(self) -> list[Problem]:
         """Return what is wrong with each object whose manifest cannot be read, sorted by folder."""
