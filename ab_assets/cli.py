@@ -175,7 +175,7 @@ def plan(
     ab-assets plan
     ab-assets plan demo-specificity --json
     """
-    from ab_assets.commands.planning import plan_rows, plan_total, takes  # noqa: PLC0415
+    from ab_assets.commands.planning import plan_rows, plan_total, takes, why_planned  # noqa: PLC0415
 
     rows = plan_rows(_home(), benchmark)
     if as_json:
@@ -184,7 +184,7 @@ def plan(
     say_table(
         ["asset", "benchmark", "model", "status", "takes", "why"],
         [
-            [row["asset"], row["benchmark"], row["model"] or "", row["status"], takes(row), "; ".join(row["reasons"])]
+            [row["asset"], row["benchmark"], row["model"] or "", row["status"], takes(row), why_planned(row)]
             for row in rows
             if everything or row["status"] != "fresh"
         ],

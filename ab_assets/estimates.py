@@ -21,11 +21,15 @@ _ROWS_OF = "curated_dataset"
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """seconds None: nothing like it was ever made. gpu_seconds None: nobody measured. `basis`: whose time it is."""
+    """seconds None: nothing like it was ever made. gpu_seconds None: nobody measured. `basis`: whose time it is.
+
+    `reused`: the question was answered before, so there is nothing to make.
+    """
 
     seconds: float | None
     gpu_seconds: float | None
     basis: str
+    reused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ class Past:
         ref = step.ref
         waits = set(step.reasons) - {str(change) for change in step.changes} - {"not made yet"}
         if not waits and step.asked in self._answers and self._answers[step.asked].is_whole():
-            return Estimate(0.0, 0.0, "answered before, will be reused")
+            return Estimate(0.0, 0.0, f"answered {self._answers[step.asked].manifest['made']['at']}", reused=True)
         known = self._made.get(ref.asset, [])
         same = [one for one in known if (one.benchmark, one.model) == (ref.benchmark, ref.model)]
         if same:

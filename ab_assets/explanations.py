@@ -73,6 +73,24 @@ def reasons_of(step: Step, revision: str) -> tuple[str, ...]:
     return tuple(words.get(reason, reason) for reason in step.reasons)
 
 
+def causes(steps: Iterable[Step]) -> dict[Ref, dict[Ref, tuple[str, ...]]]:
+    """Return, of each partition, where it begins: {partition at or above it: reasons of its own}.
+
+    `steps`: a plan, upstream first. What is not there yet is its own cause, whatever it waits for.
+    """
+    kept = list(steps)
+    waiting = {f"{step.ref} is {how}": step.ref for step in kept for how in ("stale", "not made yet")}
+    found: dict[Ref, dict[Ref, tuple[str, ...]]] = {}
+    for step in kept:
+        own = tuple(reason for reason in step.reasons if reason not in waiting)
+        found[step.ref] = {}
+        for above in (waiting[reason] for reason in step.reasons if reason in waiting):
+            found[step.ref] |= found.get(above, {})
+        if own:
+            found[step.ref] = {step.ref: own} | ({} if step.status == "new" else found[step.ref])
+    return found
+
+
 def change_rows(step: Step, revision: str) -> list[Document]:
     """Return the changes of a step as JSON values: part, name, how, before, after, definitions (of changed code)."""
     return [

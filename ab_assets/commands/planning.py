@@ -9,7 +9,7 @@ from ab_assets.artifacts.store import Ref
 from ab_assets.benchmarks.reading import nearest_name
 from ab_assets.errors import CorruptArtifactError, UnknownNameError
 from ab_assets.estimates import Estimate, Past, duration, total
-from ab_assets.explanations import asked_ref, change_rows, explain, reasons_of
+from ab_assets.explanations import asked_ref, causes, change_rows, explain, reasons_of
 from ab_assets.graph import NODES
 from ab_assets.plan import plan
 
@@ -28,26 +28,29 @@ def plan_rows(home: Home, name: str | None = None) -> list[Row]:
     catalogue, store = home.catalogue(), home.store
     steps = plan([(item, home.folder(item.name)) for item in benchmarks], catalogue, store)
     past = Past.of(store.objects()) if any(step.reasons for step in steps) else Past.of(())
-    rows: dict[str, int | None] = {}
-    found = []
+    sizes = {item.name: past.rows_of(_digest(home, Ref(_ROWS_OF, item.name))) for item in benchmarks}
+    revisions = {step.ref: _revision(home, step) if step.changes else "" for step in steps}
+    words = {step.ref: dict(zip(step.reasons, reasons_of(step, revisions[step.ref]), strict=True)) for step in steps}
+    begins = causes(steps)
+    rows = []
     for step in steps:
-        benchmark = step.ref.benchmark
-        if benchmark not in rows:
-            rows[benchmark] = past.rows_of(_digest(home, Ref(_ROWS_OF, benchmark)))
-        revision = _revision(home, step) if step.changes else ""
-        estimate = past.estimate(step, rows[benchmark], catalogue) if step.reasons else None
-        found.append(
+        estimate = past.estimate(step, sizes[step.ref.benchmark], catalogue) if step.reasons else None
+        rows.append(
             {
                 "asset": step.ref.asset,
-                "benchmark": benchmark,
+                "benchmark": step.ref.benchmark,
                 "model": step.ref.model,
                 "status": step.status,
-                "reasons": list(reasons_of(step, revision)),
-                "changes": change_rows(step, revision),
+                "reasons": list(words[step.ref].values()),
+                "causes": [
+                    {"partition": str(ref), "own": ref == step.ref, "reasons": [words[ref][one] for one in reasons]}
+                    for ref, reasons in begins[step.ref].items()
+                ],
+                "changes": change_rows(step, revisions[step.ref]),
                 "estimate": asdict(estimate) if estimate else None,
             }
         )
-    return found
+    return rows
 
 
 def plan_total(rows: list[Row]) -> str:
@@ -73,7 +76,16 @@ def takes(row: Row) -> str:
     if estimate["seconds"] is None:
         return "not known"
     gpu = f", {duration(estimate['gpu_seconds'])} GPU" if estimate["gpu_seconds"] else ""
-    return f"{duration(estimate['seconds'])}{gpu}" if estimate["seconds"] else "reused"
+    return "reused" if estimate["reused"] else f"{duration(estimate['seconds'])}{gpu}"
+
+
+def why_planned(row: Row) -> str:
+    """Return why a partition has to be made: its own reasons, then those of the partitions with which it begins."""
+    words = [
+        ("" if cause["own"] else f"after {cause['partition']}: ") + "; ".join(cause["reasons"])
+        for cause in row["causes"]
+    ]
+    return "; ".join(words)
 
 
 def explained(home: Home, asset: str, benchmark: str, model: str | None) -> Explanation:

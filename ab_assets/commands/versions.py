@@ -56,8 +56,8 @@ def history_lines(document: Row) -> list[str]:
         lines.append(f"{_star(row)}      {_title(row)}  {files}")
     lines += ["", "results (AP, average precision, with 95 % intervals, highest first)"]
     for row in document["results"]:
-        best = "; ".join(f"{one['method']} {_interval(one)}" for one in row["ap"])
-        lines.append(f"{_star(row)}      {_title(row)}  data {', '.join(map(str, row['data'])) or '-'}  {best}")
+        lines.append(f"{_star(row)}      {_title(row)}  data {', '.join(map(str, row['data'])) or '-'}")
+        lines += [f"         {one['method']:<32}  {_interval(one)}" for one in row["ap"]]
     lines += ["", "reports"]
     lines += [f"{_star(row)}      {_title(row)}  results {_short_list(row['results'])}" for row in document["reports"]]
     return lines
