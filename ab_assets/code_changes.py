@@ -13,10 +13,11 @@ from ab_assets.artifacts.provenance import source_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import TypeAlias
 
     from ab_assets.artifacts.fingerprint import Change
 
-    Look = Callable[[str, str], str | None]
+    Look: TypeAlias = Callable[[str, str], str | None]
 
 _ROOT = Path(__file__).resolve().parents[1]
 _REST = "what it imports"

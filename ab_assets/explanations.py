@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ab_assets.artifacts.fingerprint import changes
-from ab_assets.artifacts.provenance import package_versions
+from ab_assets.artifacts.provenance import package_versions, source_at
 from ab_assets.code_changes import changed_definitions, in_words
 from ab_assets.errors import BadInputError, InvalidBenchmarkError, UnknownNameError
 from ab_assets.lineage import lineage_of, short
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ab_assets.artifacts.store import Artifact, Ref
+    from ab_assets.code_changes import Look
     from ab_assets.home import Home
     from ab_assets.lineage import Branch, Input, Lineage, Origin
     from ab_assets.plan import Step
@@ -67,9 +68,12 @@ def explain(home: Home, ref: Ref) -> Explanation:
     return Explanation(ref, step.status, reasons_of(step, made["git_revision"]), lineage, step)
 
 
-def reasons_of(step: Step, revision: str) -> tuple[str, ...]:
-    """Return why a partition has to be made, functions by name; `revision`: the commit at which it was made before."""
-    words = {str(change): in_words(change, revision) for change in step.changes}
+def reasons_of(step: Step, revision: str, look: Look = source_at) -> tuple[str, ...]:
+    """Return why a partition has to be made, functions by name; `revision`: the commit at which it was made before.
+
+    `look`: returns a file's text at a commit, or None.
+    """
+    words = {str(change): in_words(change, revision, look) for change in step.changes}
     return tuple(words.get(reason, reason) for reason in step.reasons)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,12 @@ def plan_rows(home: Home, name: str | None = None) -> list[Row]:
                 "status": step.status,
                 "reasons": list(words[step.ref].values()),
                 "causes": [
-                    {"partition": str(ref), "own": ref == step.ref, "reasons": [words[ref][one] for one in reasons]}
+                    {
+                        "partition": str(ref),
+                        "place": _place(ref),
+                        "own": ref == step.ref,
+                        "reasons": [words[ref][one] for one in reasons],
+                    }
                     for ref, reasons in begins[step.ref].items()
                 ],
                 "changes": change_rows(step, revisions[step.ref]),
@@ -81,11 +87,12 @@ def takes(row: Row) -> str:
 
 def why_planned(row: Row) -> str:
     """Return why a partition has to be made: its own reasons, then those of the partitions with which it begins."""
-    words = [
-        ("" if cause["own"] else f"after {cause['partition']}: ") + "; ".join(cause["reasons"])
-        for cause in row["causes"]
-    ]
-    return "; ".join(words)
+    own = [reason for cause in row["causes"] if cause["own"] for reason in cause["reasons"]]
+    others: defaultdict[str, list[str]] = defaultdict(list)
+    for cause in row["causes"]:
+        if said := [reason for reason in cause["reasons"] if reason not in own]:
+            others["; ".join(said)].append(cause["place"])
+    return "; ".join([*own, *(f"after {', '.join(places)}: {said}" for said, places in others.items())])
 
 
 def explained(home: Home, asset: str, benchmark: str, model: str | None) -> Explanation:
@@ -95,6 +102,11 @@ def explained(home: Home, asset: str, benchmark: str, model: str | None) -> Expl
     ref = Ref(asset, benchmark, model)
     models = home.benchmark(benchmark).models if NODES[asset].per_model and model is None else ()
     return explain(home, asked_ref(ref, per_model=NODES[asset].per_model, models=models))
+
+
+def _place(ref: Ref) -> str:
+    """Return a partition's name where the benchmark is known."""
+    return f"{ref.asset}[{ref.model}]" if ref.model else ref.asset
 
 
 def _digest(home: Home, ref: Ref) -> str | None:
