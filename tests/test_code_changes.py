@@ -82,7 +82,7 @@ def test_many_definitions_are_shortened(tmp_path, monkeypatch):
     monkeypatch.setattr(code_changes, "_ROOT", tmp_path)
     (tmp_path / "ab_assets").mkdir()
     before = "".join(f"def f{n}():\n    return 1\n" for n in range(9))
-    now = before.replace("1", "2")
+    now = before.replace("return 1", "return 2")
     (tmp_path / "ab_assets" / "m.py").write_text(now)
     change = Change("code", "ab_assets.m", "changed", f'"{normalised_digest(before)}"', f'"{normalised_digest(now)}"')
     assert in_words(change, "c", lambda revision, path: before).endswith("(f0, f1, f2, f3, f4, f5 and 3 more)")
