@@ -44,8 +44,9 @@ def edit(folder: Path, old: str, new: str) -> None:
     toml.write_text(toml.read_text().replace(old, new))
 
 
-COMMANDS = tuple(
-    "models validate add fetch materialize predict plan explain history diff status metrics report verify demo ui".split()  # noqa: SIM905
+COMMANDS = (
+    *("models", "validate", "add", "fetch", "materialize", "predict", "plan", "explain", "history", "diff", "status"),
+    *("metrics", "report", "verify", "demo", "ui"),
 )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ab_assets.artifacts.store import Ref
 from ab_assets.benchmarks.reading import nearest_name
-from ab_assets.errors import CorruptArtifactError, UnknownNameError
+from ab_assets.errors import CorruptArtifactError, InvalidBenchmarkError, UnknownNameError
 from ab_assets.estimates import Estimate, Past, duration, total
 from ab_assets.explanations import asked_ref, causes, change_rows, explain, reasons_of
 from ab_assets.graph import NODES
@@ -99,9 +99,17 @@ def explained(home: Home, asset: str, benchmark: str, model: str | None) -> Expl
     """Return the explanation of a partition. Raises UnknownNameError or BadInputError when it is none."""
     if asset not in NODES:
         raise UnknownNameError(what=f"there is no asset {asset!r}", hint=nearest_name(asset, list(NODES)))
-    ref = Ref(asset, benchmark, model)
-    models = home.benchmark(benchmark).models if NODES[asset].per_model and model is None else ()
-    return explain(home, asked_ref(ref, per_model=NODES[asset].per_model, models=models))
+    ref, per_model = Ref(asset, benchmark, model), NODES[asset].per_model
+    kept = {one.model for one in home.store.partitions() if (one.asset, one.benchmark) == (asset, benchmark)}
+    try:
+        models = home.benchmark(benchmark).models
+    except (UnknownNameError, InvalidBenchmarkError):
+        if not kept:
+            raise
+        models = tuple(sorted(name for name in kept if name))
+    if per_model and model not in (None, *models, *kept):
+        raise UnknownNameError(what=f"{benchmark} does not compare {model}", expected=f"one of {', '.join(models)}")
+    return explain(home, asked_ref(ref, per_model=per_model, models=models))
 
 
 def _place(ref: Ref) -> str:

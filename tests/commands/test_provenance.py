@@ -119,8 +119,9 @@ def test_explain_for_a_machine_names_every_input(typed, stale):
         (("explain", "predictions", BINDERS), 2, "one, two"),
         (("explain", "report", BINDERS, "one"), 2, "not per model"),
         (("explain", "report", "nothing"), 2, "there is no benchmark"),
+        (("explain", "predictions", "nothing"), 2, "there is no benchmark"),
         (("explain", "report", "../x"), 2, "benchmark name"),
-        (("explain", "predictions", BINDERS, "three"), 6, "has not been made yet"),
+        (("explain", "predictions", BINDERS, "three"), 2, "does not compare three (expected one of one, two)"),
         (("history", "nothing"), 2, "there is no benchmark"),
         (("diff", BINDERS, "7"), 2, "ab-assets history"),
         (("diff", BINDERS, "1", "zzzz"), 2, "ab-assets history"),
@@ -129,6 +130,20 @@ def test_explain_for_a_machine_names_every_input(typed, stale):
 def test_a_mistake_is_named(typed, twice, arguments, code, words):
     found, _, complaint = typed(twice, *arguments)
     assert (found, words in complaint) == (code, True), complaint
+
+
+def test_what_was_not_made_yet_is_not_explained(typed, tmp_path):
+    code, _, complaint = typed(write_home(tmp_path), "explain", "report", BINDERS)
+    assert code == 6
+    assert f"ab-assets materialize {BINDERS}" in complaint
+
+
+def test_results_of_a_folder_that_is_gone_are_still_explained(typed, twice, tmp_path):
+    shutil.copytree(twice.root, tmp_path / "home")
+    home = Home(tmp_path / "home")
+    shutil.rmtree(home.folder(BINDERS))
+    for arguments in (("explain", "predictions", BINDERS, "one"), ("history", BINDERS), ("diff", BINDERS)):
+        assert typed(home, *arguments)[0] == 0
 
 
 def test_history_lists_data_and_results_newest_first(typed, twice):
