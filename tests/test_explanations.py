@@ -85,7 +85,7 @@ def injected(worlds, kinds, seed):
     try:
         graph._code.cache_clear()
         expected: dict[Ref, set[str]] = {}
-        for kind in kinds:
+        for kind in sorted(kinds, key=lambda kind: kind.family != "store"):
             for ref, reasons in kind.inject(world, draw).items():
                 expected.setdefault(ref, set()).update(reasons)
         graph._code.cache_clear()
@@ -142,7 +142,8 @@ def test_wherever_a_change_falls_it_is_named(worlds, kind, seed):
 def test_changes_that_meet_are_all_named(worlds, kinds, harmless, seed):
     note(f"{[kind.name for kind in kinds]} {harmless.name} {seed}")
     if "models" in {kind.family for kind in kinds}:
-        kinds = [kind for kind in kinds if not kind.family.startswith("model ")]
+        # a model that is not there says nothing of its own, and nothing reads it
+        kinds = [kind for kind in kinds if not kind.family.startswith("model ") and kind.name != "upstream result"]
     agree(*injected(worlds, [*kinds, harmless], seed))
 
 

@@ -1,7 +1,8 @@
 """Every kind of change a home can meet, each with the partitions that must name it, and in which words.
 
 A kind takes (World, random) and returns {partition: reasons}; it touches nothing that another kind's words depend on,
-except for those of the same `family`.
+except for those of the same `family`. Those of the store come first: what is published anew answers what was asked
+until then.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import random
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from typing import Any
 from published import publish, write_benchmark, write_models
 
 from ab_assets.artifacts.store import Ref
+from ab_assets.errors import AbAssetsError
 from ab_assets.graph import NODES
 from ab_assets.home import Home
 
@@ -326,8 +329,11 @@ def _removed(world: World, draw: random.Random) -> Expected:
 
 
 def _closures(world: World) -> dict[Ref, set[str]]:
-    shown = ((ref, world.home.store.require(ref)) for ref in world.refs())
-    return {ref: set(artifact.question["code"]) for ref, artifact in shown}
+    found = {}
+    for ref in world.refs():
+        with suppress(AbAssetsError):  # what cannot be read says nothing of its code
+            found[ref] = set(world.home.store.require(ref).question["code"])
+    return found
 
 
 def _code_edit(world: World, draw: random.Random) -> Expected:
@@ -379,7 +385,7 @@ def _functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
 
 KINDS = (
     *(parameter(key) for key in PARAMETERS),
-    Kind("source file content", "file", _file_content),
+    Kind("source file content", "files", _file_content),
     Kind("candidate file content", "candidates", _candidate_content),
     Kind("added file", "files", _added_file),
     Kind("renamed file", "files", _renamed_file),
