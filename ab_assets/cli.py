@@ -169,27 +169,96 @@ def plan(
     everything: Annotated[bool, typer.Option("--all", help="Show what is up to date as well.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List what would be made, and why each piece is needed.
+    """List what would be made, why each piece is needed, and how long it will take by what earlier ones took.
 
     \b
     ab-assets plan
     ab-assets plan demo-specificity --json
     """
-    from ab_assets.commands.listings import plan_rows  # noqa: PLC0415
+    from ab_assets.commands.planning import plan_rows, plan_total, takes, why_planned  # noqa: PLC0415
 
     rows = plan_rows(_home(), benchmark)
     if as_json:
         say_json(rows)
         return
-    due = [row for row in rows if row["status"] != "fresh"]
     say_table(
-        ["asset", "benchmark", "model", "status", "why"],
+        ["asset", "benchmark", "model", "status", "takes", "why"],
         [
-            [r["asset"], r["benchmark"], r["model"] or "", r["status"], "; ".join(r["reasons"])]
-            for r in (rows if everything else due)
+            [row["asset"], row["benchmark"], row["model"] or "", row["status"], takes(row), why_planned(row)]
+            for row in rows
+            if everything or row["status"] != "fresh"
         ],
     )
-    say(f"{len(due)} of {len(rows)} to make.")
+    say(plan_total(rows))
+
+
+@app.command()
+def explain(
+    asset: Annotated[str, typer.Argument(metavar="ASSET", help="As the plan and the UI name it: report, split, ...")],
+    benchmark: Name,
+    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="For results that are made per model.")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Show what a result was made from, down to the source files, where and at what cost, and why it is stale if it is.
+
+    \b
+    ab-assets explain report demo-specificity
+    ab-assets explain predictions demo-specificity antiberty --json
+    """
+    from ab_assets.commands.planning import explained  # noqa: PLC0415
+    from ab_assets.explanations import explanation_document, explanation_lines  # noqa: PLC0415
+
+    explanation = explained(_home(), asset, benchmark, model)
+    if as_json:
+        say_json(explanation_document(explanation))
+        return
+    for line in explanation_lines(explanation):
+        say(line)
+
+
+@app.command()
+def history(benchmark: Name, *, as_json: Json = False) -> None:
+    """List the versions that a benchmark's data and results have had, newest first.
+
+    \b
+    ab-assets history demo-specificity
+    ab-assets history demo-specificity --json
+    """
+    from ab_assets.commands.versions import history_document, history_lines  # noqa: PLC0415
+
+    document = history_document(_home(), benchmark)
+    if as_json:
+        say_json(document)
+        return
+    for line in history_lines(document):
+        say(line)
+
+
+@app.command()
+def diff(
+    benchmark: Name,
+    older: Annotated[str | None, typer.Argument(metavar="[A]", help="A version of the data, as in `history`.")] = None,
+    newer: Annotated[str | None, typer.Argument(metavar="[B]", help="Another; default: what is shown now.")] = None,
+    *,
+    rows: Annotated[int, typer.Option(min=0, help="List so many rows of each kind; all are counted.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Show which antibodies differ between two versions of the data (default: the two newest), and how scores differ.
+
+    \b
+    ab-assets diff demo-specificity
+    ab-assets diff demo-specificity 2 1
+    ab-assets diff demo-specificity 07457723391a 91c0 --rows 50
+    """
+    from ab_assets.commands.versions import difference, difference_document, difference_lines  # noqa: PLC0415
+
+    document = difference_document(difference(_home(), benchmark, older, newer), benchmark)
+    if as_json:
+        say_json(document)
+        return
+    for line in difference_lines(document, shown=rows):
+        say(line)
 
 
 @app.command()

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ab_assets.artifacts.fingerprint import differences, file_digest
+from ab_assets.artifacts.fingerprint import changes, file_digest
 from ab_assets.artifacts.store import Ref
+from ab_assets.errors import CorruptArtifactError
 from ab_assets.graph import NODES, Node, question_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from ab_assets.artifacts.fingerprint import Question
+    from ab_assets.artifacts.fingerprint import Change, Question
     from ab_assets.artifacts.store import Artifact, ArtifactStore
     from ab_assets.benchmarks.schema import Benchmark
     from ab_assets.home import Home
@@ -30,6 +31,7 @@ class Step:
 
     `asked`: the fingerprint of what a run would ask of its inputs now, "" for a model that is not in the catalogue.
     `answered`: what it shows answers that; a report made without a model that is still missing is stale and answered.
+    `changes`: in what the question differs from the one that it shows an answer to; they come first in `reasons`.
     """
 
     ref: Ref
@@ -37,6 +39,7 @@ class Step:
     reasons: tuple[str, ...] = ()
     asked: str = ""
     answered: bool = False
+    changes: tuple[Change, ...] = ()
 
 
 def source_digests(benchmark: Benchmark, folder: Path, digest: Digest = file_digest) -> dict[str, str]:
@@ -94,8 +97,14 @@ def _plan_one(
             asked = full = question_for(ref, benchmark, folder, given, catalogue, digest=digest)
             if missing:
                 asked = question_for(ref, benchmark, folder, _named(inputs, node, missing), catalogue)
-            shown[ref] = store.current(ref)
-            steps[ref] = _step(ref, shown[ref], full, asked.fingerprint, before)
+            unmade = {input_name(source, node) for source in upstream if shown[source] is None}
+            try:
+                shown[ref] = store.current(ref)
+            except CorruptArtifactError as error:
+                reasons = (f"cannot be read: {error.problem.what}", *_waiting(before))
+                shown[ref], steps[ref] = None, Step(ref, "stale", reasons, asked.fingerprint)
+            else:
+                steps[ref] = _step(ref, shown[ref], full, asked.fingerprint, before, unmade=unmade)
     return list(steps.values())
 
 
@@ -103,18 +112,32 @@ def _named(inputs: Mapping[Ref, str], node: Node, without: Collection[str] = ())
     return {input_name(source, node): sha for source, sha in inputs.items() if source.model not in without}
 
 
-def _step(ref: Ref, shown: Artifact | None, question: Question, asked: str, upstream: Sequence[Step]) -> Step:
-    waiting = [step for step in upstream if step.status != "fresh"]
-    reasons = [f"{step.ref} is {'not made yet' if step.status == 'new' else 'stale'}" for step in waiting]
+def _step(
+    ref: Ref,
+    shown: Artifact | None,
+    question: Question,
+    asked: str,
+    upstream: Sequence[Step],
+    *,
+    unmade: Collection[str],
+) -> Step:
+    """`unmade`: names of inputs that show nothing now; that they are missing is no change of the question."""
+    waiting = _waiting(upstream)
     if shown is None:
-        return Step(ref, "new", ("not made yet", *reasons), asked)
-    whole = shown.is_whole()
-    if shown.fingerprint != question.fingerprint:
-        reasons = [*differences(shown.question, question.as_dict()), *reasons]
-    elif not whole:
-        reasons = ["files are missing from the store", *reasons]
-    answered = whole and shown.fingerprint == asked
-    return Step(ref, "stale" if reasons else "fresh", tuple(reasons), asked, answered)
+        return Step(ref, "new", ("not made yet", *waiting), asked)
+    differing = changes(shown.question, question.as_dict()) if shown.fingerprint != question.fingerprint else []
+    changed = [one for one in differing if not (one.part == "inputs" and one.name in unmade)]
+    damaged = sorted(shown.damaged_files())
+    reasons = [*map(str, changed), *waiting]
+    if damaged:
+        reasons.insert(0, f"files are missing from the store: {', '.join(damaged)}")
+    answered = not damaged and shown.fingerprint == asked
+    return Step(ref, "stale" if reasons else "fresh", tuple(reasons), asked, answered, tuple(changed))
+
+
+def _waiting(upstream: Sequence[Step]) -> list[str]:
+    waiting = [step for step in upstream if step.status != "fresh"]
+    return [f"{step.ref} is {'not made yet' if step.status == 'new' else 'stale'}" for step in waiting]
 
 
 def question_for(

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from ab_assets.artifacts.publication import Outcome, publish_once
 from ab_assets.artifacts.store import Artifact, Ref
+from ab_assets.explanations import provenance_markdown, why, why_markdown
 from ab_assets.home import Home
 from ab_assets.plan import question_now
 
@@ -82,11 +83,12 @@ class HomeResource(ConfigurableResource):  # type: ignore[type-arg] # dagster le
 def materialized(
     outcome: Outcome, extra: Metadata | None = None, checks: Sequence[AssetCheckResult] = ()
 ) -> MaterializeResult[Any]:
-    """Return what Dagster records of a partition: its counts, its content digest as data version, reused or not."""
+    """Return what Dagster records of a partition: its counts, why it was made and from what, its digest as version."""
     artifact = outcome.artifact
     made = artifact.manifest["made"]
     metadata: Metadata = {
         "reused": outcome.reused,
+        "why": markdown(why_markdown(why(artifact, reused=outcome.reused))),
         "path": str(artifact.folder),
         "fingerprint": artifact.fingerprint,
         "made_at": made["at"],
@@ -95,6 +97,7 @@ def materialized(
         **{name: made[name] for name in _COSTS if name in made},
         **artifact.metadata,
         **(extra or {}),
+        "provenance": markdown(provenance_markdown(artifact)),
     }
     return MaterializeResult(
         asset_key=outcome.ref.asset,

@@ -45,8 +45,8 @@ def edit(folder: Path, old: str, new: str) -> None:
 
 
 COMMANDS = (
-    *"models validate add fetch materialize predict plan status metrics report verify demo ui".split(),  # noqa: SIM905
-    *("backfill", "gc", "rebuild-catalogue"),
+    *("models", "validate", "add", "fetch", "materialize", "predict", "plan", "explain", "history", "diff", "status"),
+    *("metrics", "report", "verify", "demo", "ui", "backfill", "gc", "rebuild-catalogue"),
 )
 
 
@@ -120,7 +120,7 @@ def test_a_truncated_file_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "UPPER", ".hidden"])
-@pytest.mark.parametrize("command", ["materialize", "metrics", "report", "plan"])
+@pytest.mark.parametrize("command", ["materialize", "metrics", "report", "plan", "history", "diff"])
 def test_a_hostile_name_is_refused_everywhere(name, command, tmp_path):
     done = run(command, name, home=tmp_path)
     assert done.returncode == 2

@@ -173,3 +173,20 @@ def test_the_digest_of_a_file_is_asked_of_whom_the_caller_names(made):
     )
     assert asked == ["chains.csv"]
     assert "raw_dataset" in {step.ref.asset for step in steps if step.reasons}
+
+
+def test_a_manifest_that_cannot_be_read_is_a_reason_and_the_next_run_mends_it(tmp_path):
+    from injected_changes import BINDERS
+    from published import publish, publish_all
+    from two_versions import write_home
+
+    home = write_home(tmp_path)
+    publish_all(home)
+    raw = Ref("raw_dataset", BINDERS)
+    (home.store.require(raw).folder / "manifest.json").write_text("{}")
+    before = {step.ref.asset: step for step in steps_of(home)}
+    assert (before["raw_dataset"].status, before["raw_dataset"].answered) == ("stale", False)
+    assert before["raw_dataset"].reasons[0].startswith("cannot be read")
+    assert before["curated_dataset"].reasons == (f"{raw} is stale",)
+    publish(home, raw)
+    assert {step.status for step in steps_of(home)} == {"fresh"}

@@ -7,9 +7,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-_WORDS = {"inputs": "input", "parameters": "parameter", "model": "model", "code": "code of"}
+Part = Literal["inputs", "parameters", "model", "code", "asset"]
+_WORDS: Mapping[Part, str] = {"inputs": "input", "parameters": "parameter", "model": "model", "code": "code of"}
 _SHOWN = ("parameters", "model")  # the others hold digests, which say nothing to a reader
 
 
@@ -58,19 +59,43 @@ class Question:
         return plain
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One component in which two questions differ. `before` and `after` are JSON, cut to 60 characters."""
+
+    part: Part
+    name: str
+    how: Literal["changed", "is new", "is gone"]
+    before: str = ""
+    after: str = ""
+
+    def __str__(self) -> str:
+        if self.part == "asset":
+            return "the question is put in another way"
+        shown = f": {self.before} -> {self.after}" if self.part in _SHOWN else ""
+        return f"{_WORDS[self.part]} {self.name} {self.how}{shown}"
+
+
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Return, in words, what changed from one question's dictionary to another's; empty when nothing did."""
-    found: list[str] = []
-    for part, word in _WORDS.items():
+    return [str(change) for change in changes(old, new)]
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
+    """Return every component in which two questions' dictionaries differ; empty when nothing does."""
+    found: list[Change] = []
+    for part in _WORDS:
         before, after = _flat(old.get(part, {})), _flat(new.get(part, {}))
         for path in sorted(before.keys() | after.keys()):
             was, now = _short(before, path), _short(after, path)
             if path in before and path in after and canonical_json(before[path]) == canonical_json(after[path]):
                 continue
-            verb = "is new" if path not in before else "is gone" if path not in after else "changed"
-            found.append(f"{word} {'.'.join(path)} {verb}{f': {was} -> {now}' if part in _SHOWN else ''}")
+            how: Literal["changed", "is new", "is gone"] = "changed"
+            if path not in before or path not in after:
+                how = "is gone" if path in before else "is new"
+            found.append(Change(part, ".".join(path), how, was, now))
     if not found and canonical_json(old) != canonical_json(new):
-        found.append("the question is put in another way")
+        found.append(Change("asset", "", "changed"))
     return found
 
 

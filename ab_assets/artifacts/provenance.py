@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -56,6 +57,12 @@ def git_revision() -> str:
     changed = _git("status", "--porcelain", "--untracked-files=no")
     unknown = _git("ls-files", "--others", "--exclude-standard", "--", *_PACKAGES)
     return revision if (changed, unknown) == ("", "") else f"{revision}+changes"
+
+
+@functools.lru_cache(maxsize=512)
+def source_at(revision: str, path: str) -> str | None:
+    """Return the text of a file of the checkout ("ab_assets/keys.py") as a commit holds it; None where git does not."""
+    return _git("show", f"{revision.removesuffix('+changes')}:{path}") if revision else None
 
 
 def package_versions() -> dict[str, str]:

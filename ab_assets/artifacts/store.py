@@ -97,6 +97,11 @@ class Artifact:
         metadata: Mapping[str, Any] = self.manifest["metadata"]
         return metadata
 
+    @property
+    def store(self) -> ArtifactStore:
+        """The store that it lies in."""
+        return ArtifactStore(self.folder.parents[2])
+
     def path(self, name: str) -> Path:
         """Return the path of one file, verified. Raises CorruptArtifactError when its bytes are not those published."""
         path = self.folder / name
@@ -144,11 +149,14 @@ class Artifact:
 
     def is_whole(self) -> bool:
         """Tell whether every file is there in its published size (digests are checked when a file is read)."""
+        return next(self.damaged_files(), None) is None
+
+    def damaged_files(self) -> Iterator[str]:
+        """Yield the names of the files that are not there in their published size."""
         for name, entry in self.manifest["files"].items():
             path = self.folder / name
             if not path.is_file() or path.stat().st_size != entry["bytes"]:
-                return False
-        return True
+                yield name
 
 
 class Draft:
@@ -195,6 +203,12 @@ class ArtifactStore:
         whole = [item for item in found if item.fingerprint == fingerprint and item.is_whole()]
         newest_first = sorted(whole, key=lambda item: int(item.manifest["made"]["at_ns"]), reverse=True)
         return next((item for item in newest_first if self._claimed(item.folder)), None)
+
+    def holding(self, asset: str, digest: str) -> list[Artifact]:
+        """Return the objects of an asset that have this content, oldest first."""
+        found = self._readable(self.root / "objects" / asset, f"*-{digest[:16]}")
+        same = [item for item in found if item.digest == digest]
+        return sorted(same, key=lambda item: item.manifest["made"]["at_ns"])
 
     def current(self, ref: Ref) -> Artifact | None:
         """Return what this partition shows, or None when nothing was published (or it was removed).
@@ -299,6 +313,7 @@ class ArtifactStore:
             "digest": _content_digest(files),
             "files": files,
             "metadata": draft.metadata,
+            "before": self._shown_before(ref),
             "made": provenance()
             | {
                 "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -314,6 +329,13 @@ class ArtifactStore:
         sync(draft.folder / MANIFEST)
         sync(draft.folder)
         return self._settle(draft.folder, ref.asset, manifest)
+
+    def _shown_before(self, ref: Ref) -> dict[str, str] | None:
+        """Return what names the object that the partition shows so far."""
+        with suppress(CorruptArtifactError):
+            if (shown := self.current(ref)) is not None:
+                return {"fingerprint": shown.fingerprint, "digest": shown.digest}
+        return None
 
     def _settle(self, folder: Path, asset: str, manifest: Mapping[str, Any]) -> Artifact:
         """Return the object that the draft becomes, or the one of another writer who was first with the same bytes."""
@@ -353,9 +375,9 @@ class ArtifactStore:
         ]
         return sorted((Ref(*parts) for parts in names if all(map(is_key, parts))), key=str)
 
-    def objects(self) -> list[Artifact]:
-        """Return every published object whose manifest can be read, sorted by folder."""
-        return self._readable(self.root / "objects", "*/*")
+    def objects(self, asset: str = "*") -> list[Artifact]:
+        """Return every published object (of one asset) whose manifest can be read, sorted by folder."""
+        return self._readable(self.root / "objects", f"{asset}/*")
 
     def unreadable(self) -> list[Problem]:
         """Return what is wrong with each object whose manifest cannot be read, sorted by folder."""

@@ -55,22 +55,6 @@ def model_rows(home: Home) -> list[Row]:
     return rows
 
 
-def plan_rows(home: Home, name: str | None = None) -> list[Row]:
-    """Return every partition of one benchmark, or of all, with its status and the reasons."""
-    benchmarks = [home.benchmark(name)] if name else home.benchmarks()
-    steps = plan([(item, home.folder(item.name)) for item in benchmarks], home.catalogue(), home.store)
-    return [
-        {
-            "asset": step.ref.asset,
-            "benchmark": step.ref.benchmark,
-            "model": step.ref.model,
-            "status": step.status,
-            "reasons": list(step.reasons),
-        }
-        for step in steps
-    ]
-
-
 def status_rows(home: Home) -> list[Row]:
     """Return one row per benchmark of the home; a broken one says that it is."""
     rows = []
@@ -81,14 +65,14 @@ def status_rows(home: Home) -> list[Row]:
             broken = {"task": "invalid", "models": [], "fresh": 0, "partitions": 0, "report": None}
             rows.append({"benchmark": name} | broken)
             continue
-        steps = plan_rows(home, name)
+        steps = plan([(benchmark, home.folder(name))], home.catalogue(), home.store)
         report = home.store.current(Ref("report", name))
         rows.append(
             {
                 "benchmark": name,
                 "task": benchmark.task,
                 "models": list(benchmark.models),
-                "fresh": sum(step["status"] == "fresh" for step in steps),
+                "fresh": sum(step.status == "fresh" for step in steps),
                 "partitions": len(steps),
                 "report": str(report.folder / "report.html") if report else None,
             }

@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ab_assets.artifacts.fingerprint import Question, canonical_json, differences, digest_of, file_digest
+from ab_assets.artifacts.fingerprint import (
+    Change,
+    Question,
+    canonical_json,
+    changes,
+    differences,
+    digest_of,
+    file_digest,
+)
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 NAMES = st.text("abc.", min_size=1, max_size=3)
@@ -195,3 +203,8 @@ def test_a_question_may_hold_read_only_mappings():
     question = Question("split", inputs=inputs, parameters=MappingProxyType(nested))
     plain = Question("split", inputs=dict(inputs), parameters={"identity": {"vh": 0.9}})
     assert (question.fingerprint, question.as_dict()) == (plain.fingerprint, plain.as_dict())
+
+
+def test_changes_say_part_name_and_both_values():
+    other = replace(QUESTION, parameters={"folds": 5, "identity": {"vh": 0.9}})
+    assert changes(QUESTION.as_dict(), other.as_dict()) == [Change("parameters", "folds", "changed", "4", "5")]

@@ -97,3 +97,14 @@ def test_a_checkout_whose_state_cannot_be_told_is_not_called_clean(checkout, mon
     ask = provenance_module._git
     monkeypatch.setattr(provenance_module, "_git", lambda *words: None if words[0] == "status" else ask(*words))
     assert git_revision() == f"{head(checkout)}+changes"
+
+
+def test_the_text_of_a_file_is_that_of_the_commit(checkout):
+    revision = head(checkout)
+    (checkout / "code.py").write_text("X = 2\n")
+    provenance_module.source_at.cache_clear()
+    assert provenance_module.source_at(f"{revision}+changes", "code.py") == "X = 1"
+    assert provenance_module.source_at(revision, "none.py") is None
+    assert provenance_module.source_at("0" * 40, "code.py") is None
+    assert provenance_module.source_at("", "code.py") is None
+    provenance_module.source_at.cache_clear()

@@ -403,3 +403,46 @@ def test_what_a_killed_process_left_behind_is_swept_after_a_week(store):
     with store.draft():
         assert not (store.root / "staging" / "dead").exists()
         assert (store.root / "staging" / "busy").exists()
+
+
+def test_a_manifest_names_what_the_partition_showed_before(store):
+    first = publish(store, value=1)
+    second = publish(store, value=2)
+    assert first.manifest["before"] is None
+    assert second.manifest["before"] == {"fingerprint": first.fingerprint, "digest": first.digest}
+
+
+def test_what_cannot_be_read_was_not_shown_before(store):
+    (publish(store, value=1).folder / MANIFEST).write_text("{}")
+    assert publish(store, value=2).manifest["before"] is None
+
+
+def test_objects_are_found_by_their_content_oldest_first(store):
+    first = publish(store)
+    publish(store, value=2)
+    again = publish(store, question=Question("split", parameters={"folds": 5}))
+    assert [item.fingerprint for item in store.holding("split", first.digest)] == [
+        first.fingerprint,
+        again.fingerprint,
+    ]
+    assert store.holding("split", "0" * 64) == []
+
+
+def test_objects_of_one_asset_are_listed_alone(store):
+    publish(store)
+    publish(store, Ref("report", "covid"), Question("report"))
+    assert [item.question["asset"] for item in store.objects("report")] == ["report"]
+    assert len(store.objects()) == 2
+
+
+def test_files_that_are_not_there_in_their_size_are_named(store):
+    artifact = publish(store)
+    (artifact.folder / "summary.json").unlink()
+    (artifact.folder / "fit-0" / "weights.bin").write_bytes(b"")
+    assert list(artifact.damaged_files()) == ["fit-0/weights.bin", "summary.json"]
+    assert not artifact.is_whole()
+    assert publish(store, Ref("split", "flu"), Question("split")).is_whole()
+
+
+def test_an_artifact_knows_its_store(store):
+    assert publish(store).store.root == store.root
