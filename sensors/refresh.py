@@ -25,6 +25,7 @@ from sensors.switch import AUTOMATION, is_off, seconds_between
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from dagster import DagsterInstance
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
     from ab_assets.models.catalogue import ModelSpec
@@ -34,7 +35,7 @@ _REQUESTS_PER_TICK = 25
 # A sensor has 60 seconds; those whose turn does not come are looked at first in a later tick.
 _SECONDS_OF_LOOKING = 25.0
 
-_DIGESTS = RememberedDigests()
+DIGESTS = RememberedDigests()
 
 
 def refresh_sensor(jobs: Sequence[UnresolvedAssetJobDefinition]) -> SensorDefinition:
@@ -63,7 +64,7 @@ def refresh_sensor(jobs: Sequence[UnresolvedAssetJobDefinition]) -> SensorDefini
 def _looked(context: SensorEvaluationContext, home: Home) -> tuple[list[Request], list[str]]:
     """Return what is due, and what is left out and why; broken parts are said and stand in nobody's way."""
     try:
-        models = _Models(home.catalogue())
+        models = Models(home.catalogue())
     except AbAssetsError as error:
         return [], [f"the models cannot be read: {error}"]
     now = under_way(context.instance)
@@ -79,7 +80,7 @@ def _looked(context: SensorEvaluationContext, home: Home) -> tuple[list[Request]
         if not is_taken(look_at(home.folder(name)), seen.get(name)):
             arriving.append(name)
         elif name not in now.held:
-            found = _due(context, home, models, name, now.running.get(name, frozenset()))
+            found = due_of(context.instance, home, models, name, now.running.get(name, frozenset()))
             requests += found.requests
             waiting += [f"{name}: {text}" for text in (*found.later, *found.left_out)]
     said = [listed(sorted(waiting), "; ")] if waiting else []
@@ -90,7 +91,7 @@ def _looked(context: SensorEvaluationContext, home: Home) -> tuple[list[Request]
     return requests, said
 
 
-class _Models:
+class Models:
     """Which models cannot be run here, and why; each is looked at once per tick."""
 
     def __init__(self, catalogue: Mapping[str, ModelSpec]) -> None:
@@ -121,17 +122,17 @@ class _Models:
         return ""
 
 
-def _due(context: SensorEvaluationContext, home: Home, models: _Models, name: str, running: frozenset[Target]) -> Due:
+def due_of(instance: DagsterInstance, home: Home, models: Models, name: str, running: frozenset[Target]) -> Due:
     """Return what one benchmark needs; one that cannot be planned is said to be so."""
     try:
         benchmark = home.benchmark(name)
         if benchmark.retired:
             return Due()
-        steps = plan([(benchmark, home.folder(name))], models.catalogue, home.store, digest=_DIGESTS.digest)
+        steps = plan([(benchmark, home.folder(name))], models.catalogue, home.store, digest=DIGESTS.digest)
         cannot = models.impossible(benchmark.models)
     except (AbAssetsError, OSError) as error:
         return Due(left_out=(f"cannot be planned: {error}",))
-    return due(steps, running, lambda target: ended(context.instance, target), cannot)
+    return due(steps, running, lambda target: ended(instance, target), cannot)
 
 
 def _run_request(request: Request) -> RunRequest:

@@ -95,7 +95,7 @@ def next_time(after: float, at: time | None, zone: tzinfo | None) -> float:
     """
     if at is None:
         return float("inf")
-    start = datetime.fromtimestamp(after, zone)  # noqa: DTZ006 - None is meant
+    start = datetime.fromtimestamp(after, zone)
     days = (start + timedelta(days=day) for day in range(-1, 3))  # a skipped time may lie on either side
     moments = (datetime.combine(day.date(), at, zone).timestamp() for day in days)
     return min(moment for moment in moments if moment > after)
