@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import os
 import re
 import ssl
@@ -138,13 +140,11 @@ class Secrets:
     def __repr__(self) -> str:
         return f"Secrets({'given' if self.user else 'none'})"
 
-    def hidden_in(self, text: str) -> str:
-        """Return text in which neither stands, as it is or as base64."""
-        import base64  # noqa: PLC0415 - only where something went wrong
-
-        for secret in filter(None, (self.password, self.user)):
-            spellings = (secret, base64.b64encode(secret.encode()).decode(), repr(secret)[1:-1])
-            for spelling in sorted(spellings, key=len, reverse=True):
+    def hidden_in(self, text: str, *, user: bool = True) -> str:
+        """Return text in which neither stands, in any spelling; a user's name may be a word of any letter."""
+        for secret in filter(None, (self.password, self.user if user else "")):
+            encoded = base64.b64encode(secret.encode()).decode()
+            for spelling in sorted({secret, encoded, repr(secret)[1:-1], html.escape(secret)}, key=len, reverse=True):
                 text = text.replace(spelling, "***")
         return text
 

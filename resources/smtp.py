@@ -5,6 +5,7 @@ Encrypted where the settings say so, the server's certificate verified; what wen
 
 from __future__ import annotations
 
+import dataclasses
 import smtplib
 import socket
 import ssl
@@ -61,7 +62,7 @@ def send(mail: Mail, letter: Letter, message_id: str) -> tuple[str, ...]:
     Raises UnsentError when it has not. A connection that breaks after the letter was taken is not noticed.
     """
     settings = mail.settings
-    message = message_of(letter, settings, message_id)
+    message = message_of(_harmless(letter, mail), settings, message_id)
     try:
         server = _connected(settings)
     except (OSError, smtplib.SMTPException) as error:
@@ -77,6 +78,16 @@ def send(mail: Mail, letter: Letter, message_id: str) -> tuple[str, ...]:
             server.quit()
         server.close()
     return tuple(sorted(refused))
+
+
+def _harmless(letter: Letter, mail: Mail) -> Letter:
+    """Return the letter without the password, should an error that it tells of have said it."""
+
+    def hidden(text: str) -> str:
+        return mail.secrets.hidden_in(text, user=False)
+
+    subject, text, html = hidden(letter.subject), hidden(letter.text), hidden(letter.html)
+    return dataclasses.replace(letter, subject=subject, text=text, html=html)
 
 
 def _connected(settings: MailSettings) -> smtplib.SMTP:

@@ -1,4 +1,4 @@
-"""What each letter says: of a round, of folders that cannot be taken, of runs that are silent, of nothing but itself."""
+"""What each letter says: of a round, of folders that cannot be taken, of silent runs, of nothing but itself."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def stuck_letter(silent: Sequence[Silent], hours: float, links: Links) -> Letter
     )
 
 
-def test_letter(settings: MailSettings) -> Letter:
+def trial_letter(settings: MailSettings) -> Letter:
     """Return the letter that only shows that letters arrive."""
     zone = settings.time_zone or "the time zone of the machine"
     deadline = f"{settings.deadline:%H:%M} ({zone})" if settings.deadline else "none"

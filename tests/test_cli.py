@@ -45,7 +45,7 @@ def edit(folder: Path, old: str, new: str) -> None:
 
 
 COMMANDS = tuple(
-    "models validate add fetch materialize predict plan status metrics report verify demo ui".split()  # noqa: SIM905
+    "models validate add fetch materialize predict plan status metrics report verify demo mail ui".split()  # noqa: SIM905
 )
 
 
