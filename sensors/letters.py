@@ -169,12 +169,23 @@ def _results(home: Home, found: Found) -> tuple[Scoreboard | None, list[tuple[bo
     try:
         catalogue = home.catalogue()
         titles = titles_of([{"name": one.name, "title": one.title} for one in catalogue.values()])
-        scores = scoreboard(table.table("scores"), table.table("comparisons"), titles)
-        noted = [*table.document("warnings"), *(f"without {text}" for text in table.document("missing"))]
-        certified = certificate_words(split.document("certificate"))
+        noted = list(table.document("warnings"))
+        first = found.benchmark.models[0] if any("not ranked" in text for text in noted) else ""
+        scores = scoreboard(table.table("scores"), table.table("comparisons"), titles, not_ranked=first)
+        noted += [f"without {text}" for text in table.document("missing") if not _is_named(found, text)]
+        passed, words = certificate_words(split.document("certificate"))
     except (AbAssetsError, OSError, ValueError, KeyError) as error:
         return None, [(False, f"The metric table cannot be read: {error}")], []
-    return scores, [certified], [Item(text) for text in noted]
+    return scores, [(passed, words[:1].upper() + words[1:])], [Item(text) for text in noted]
+
+
+def _is_named(found: Found, missing: str) -> bool:
+    """Tell whether a model that the table is without is among those that are left out for good."""
+    model = missing.partition(":")[0]
+    return any(
+        text.startswith((f"model {model}:", f"evaluate[{found.benchmark.name}|{model}]:"))
+        for text in found.due.left_out
+    )
 
 
 def _failed(instance: DagsterInstance, found: Found, links: Links) -> list[Item]:

@@ -44,8 +44,8 @@ _SECONDS_OF_SENDING = 30.0
 @sensor(
     minimum_interval_seconds=_SECONDS,
     default_status=DefaultSensorStatus.RUNNING,
-    description="Mails one letter for each round of a benchmark, when it is complete or at the deadline; and about folders "
-    f"that cannot be taken and runs that are silent. {FILE_NAME} in the home says where to. It starts no runs.",
+    description="Mails one letter for each round of a benchmark, when it is complete or at the deadline; and about "
+    f"folders that cannot be taken and silent runs. {FILE_NAME} in the home says where to. It starts no runs.",
 )
 def notifications(context: SensorEvaluationContext, home: HomeResource) -> SkipReason:
     """Say what was sent, and what could not be."""
@@ -113,7 +113,8 @@ def _rounds(
         yield name, here, one, ending
 
 
-def _of_round(instance: DagsterInstance, home: Home, links: Links, one: Found, here: Round, ending: Ending) -> Owed:
+def _of_round(instance: DagsterInstance, home: Home, links: Links, one: Found, over: tuple[Round, Ending]) -> Owed:
+    here, ending = over
     name, after = one.benchmark.name, told(one.standing, here, ending)
     return Owed(
         key=digest_of(["round", name, after.told, after.letters]),

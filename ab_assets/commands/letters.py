@@ -19,6 +19,7 @@ from sensors.standing import found
 if TYPE_CHECKING:
     from ab_assets.home import Home
     from ab_assets.reports.letter import Letter
+    from sensors.rounds import Ending
 
 
 def send_trial(home: Home) -> str:
@@ -49,7 +50,7 @@ def write_preview(home: Home, name: str, output: Path | None) -> Path:
         one = found(instance, home, Models(home.catalogue()), benchmark.name, running)
         if one is None:
             raise BadInputError(what=f"benchmark {name} is retired: no letter tells of it")
-        ending = "expired" if one.standing.is_open else "completed"
+        ending: Ending = "expired" if one.standing.is_open else "completed"
         letter = round_letter(instance, home, one, ending, Links.of(home, mail.settings if mail else None))
     target = output or Path(f"{name}.mail.html")
     target.write_text(_alone(letter), encoding="utf-8")

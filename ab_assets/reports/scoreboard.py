@@ -15,7 +15,9 @@ from ab_assets.reports.tables import differences
 from ab_assets.reports.thumbnail import thumbnail_svg
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from ab_assets.reports.methods import Method
 
 METRICS = ("ap", "mcc", "auroc")
 MOST_METHODS = 40
@@ -44,8 +46,13 @@ class Scoreboard:
     lead: str
 
 
-def scoreboard(scores: pl.DataFrame, comparisons: pl.DataFrame, titles: Mapping[str, str]) -> Scoreboard:
-    """Return the first 40 methods, models before baselines before controls, the best of each first."""
+def scoreboard(
+    scores: pl.DataFrame, comparisons: pl.DataFrame, titles: Mapping[str, str], *, not_ranked: str = ""
+) -> Scoreboard:
+    """Return the first 40 methods, models before baselines before controls, the best of each first.
+
+    `not_ranked`: the model that is spoken of where none may be called the best, as in the report.
+    """
     shown = scores.filter(pl.col("view") == "all")
     by_key = {(row["method"], row["metric"]): row for row in shown.iter_rows(named=True)}
     methods = ordered(shown, titles)
@@ -66,7 +73,7 @@ def scoreboard(scores: pl.DataFrame, comparisons: pl.DataFrame, titles: Mapping[
         left_out=max(len(methods) - MOST_METHODS, 0),
         pictures=pictures,
         drawing=thumbnail_svg(scores, titles),
-        lead=_lead(by_key, comparisons, titles, [m.name for m in methods if m.group == "model"]),
+        lead=_lead(by_key, comparisons, titles, _spoken_of(methods, not_ranked)),
     )
 
 
@@ -78,13 +85,21 @@ def certificate_words(certificate: Mapping[str, Any]) -> tuple[bool, str]:
     return bool(certificate["enforced"] and certificate["passed"]), f"{verdict} (highest train-test identity: {maxima})"
 
 
+def _spoken_of(methods: Sequence[Method], not_ranked: str) -> list[str]:
+    """Return the models' methods, that which the answer is about first."""
+    models = [method for method in methods if method.group == "model"]
+    if not_ranked:
+        models.sort(key=lambda method: (method.model != not_ranked, method.arm != "fine-tuned"))
+    return [method.name for method in models]
+
+
 def _lead(
     by_key: Mapping[tuple[str, str], Mapping[str, Any]],
     comparisons: pl.DataFrame,
     titles: Mapping[str, str],
-    models: list[str],
+    models: Sequence[str],
 ) -> str:
-    """Return the best model's score in a sentence, and what it is beside the baseline named beforehand."""
+    """Return the first scored model's score in a sentence, and what it is beside the baseline named beforehand."""
     best = next((name for name in models if _numbers(by_key.get((name, "ap")))[0] is not None), None)
     if best is None:
         return "No model has been scored."
