@@ -10,6 +10,7 @@ import ssl
 import tomllib
 from dataclasses import dataclass
 from datetime import time
+from email.errors import MessageError
 from email.headerregistry import Address
 from ipaddress import ip_address
 from pathlib import Path
@@ -38,11 +39,11 @@ _NOT_SHOWN = ("ui", "report_url")  # someone may have written a password into th
 def _address(text: str) -> str:
     try:
         parsed = Address(addr_spec=text)
-    except (ValueError, IndexError) as error:
-        msg = "this is no mail address"
-        raise ValueError(msg) from error
-    if not parsed.domain or not parsed.username or not text.isascii() or not text.isprintable():
-        msg = "a mail address is name@host, in ASCII"
+        whole = bool(parsed.domain and parsed.username) and text.isascii() and text.isprintable()
+    except (ValueError, IndexError, MessageError):
+        whole = False
+    if not whole:
+        msg = "a mail address is written name@host, in ASCII, each in quotation marks of its own"
         raise ValueError(msg)
     return text
 

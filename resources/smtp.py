@@ -142,10 +142,9 @@ def _unsent(mail: Mail, error: Exception) -> UnsentError:
             what, hint = f"the mail server refused the letter ({code} {_said(mail, said)})", ""
         case smtplib.SMTPResponseException(smtp_code=code, smtp_error=said):
             what, hint = f"the mail server answered {code} {_said(mail, said)}", ""
-        case smtplib.SMTPServerDisconnected():
-            what, hint = "the mail server closed the connection", ""
-        case TimeoutError():
-            what, hint = f"the mail server did not answer in {mail.settings.timeout_seconds:g} s", ""
+        case smtplib.SMTPServerDisconnected() | TimeoutError():  # smtplib says the first of both
+            seconds = mail.settings.timeout_seconds
+            what, hint = f"the mail server closed the connection, or did not answer in {seconds:g} s", ""
         case UnicodeError():
             what, hint = "the mail server takes no user or password outside ASCII", ""
         case _:
