@@ -20,7 +20,7 @@ from resources.smtp import UnsentError, send
 from sensors.rounds import Round, as_json, from_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from ab_assets.home import Home
@@ -100,7 +100,7 @@ def write_told(home: Home, told: Told) -> None:
     write_atomically(_record(home), json.dumps(values, indent=1) + "\n")
 
 
-def post(mail: Mail, told: Told, owed: Iterable[Owed], keep: Callable[[Told], None], until: float) -> list[str]:
+def post(mail: Mail, told: Told, owed: Sequence[Owed], keep: Callable[[Told], None], until: float) -> list[str]:
     """Send what is owed, `keep` what is to be remembered after each, and return what happened in words.
 
     A server that fails is not asked again before its pause is over; a letter that it refuses stands in no other's way,
@@ -108,10 +108,11 @@ def post(mail: Mail, told: Told, owed: Iterable[Owed], keep: Callable[[Told], No
     """
     said: list[str] = []
     now = time.time()
+    keys = {one.key for one in owed}
+    told = dataclasses.replace(told, refused={key: pause for key, pause in told.refused.items() if key in keys})
     for one in owed:
         if told.server.holds(now):
-            at = time.strftime("%H:%M", time.localtime(told.server.again))
-            return [*said, f"letters wait until {at}: {told.server.why}"]
+            return [*said, _waits(told.server)]
         if time.monotonic() > until:
             return [*said, "further letters go out in the next looks"]
         pause = told.refused.get(one.key, Pause())
@@ -124,7 +125,9 @@ def post(mail: Mail, told: Told, owed: Iterable[Owed], keep: Callable[[Told], No
         except (UnsentError, AbAssetsError, OSError) as error:
             if isinstance(error, UnsentError) and error.because_of == "server":
                 told = dataclasses.replace(told, server=told.server.longer(now, str(error)))
-            elif pause.failures + 1 < TRIES_OF_A_LETTER:
+                keep(told)
+                return [*said, _waits(told.server)]
+            if pause.failures + 1 < TRIES_OF_A_LETTER:
                 told = dataclasses.replace(told, refused={**others, one.key: pause.longer(now, str(error))})
                 said.append(f"{one.what}: {error}")
             else:
@@ -135,6 +138,11 @@ def post(mail: Mail, told: Told, owed: Iterable[Owed], keep: Callable[[Told], No
             said.append(f"sent: {one.what}" + (f" (refused: {', '.join(missed)})" if missed else ""))
         keep(told)
     return said
+
+
+def _waits(server: Pause) -> str:
+    at = time.strftime("%H:%M", time.localtime(server.again))
+    return f"letters wait until {at}: {server.why}"
 
 
 def _record(home: Home) -> Path:
