@@ -97,11 +97,11 @@ def _as_html(content: Content) -> str:
 
 def _as_text(content: Content) -> str:
     title = short(content.title, "title")
-    lines = [title, "=" * len(title), short(content.kicker)]
+    lines = [title, "=" * min(len(title), _WIDTH), *_wrapped(short(content.kicker))]
     lines += ["", *_wrapped(short(content.lead, "why"))] if content.lead else []
     lines += ["", *(line for _, fact in content.facts for line in _wrapped(short(fact)))] if content.facts else []
     for section in content.sections:
-        lines += ["", f"{short(section.heading)} ({len(section.items)})"]
+        lines += ["", *_wrapped(f"{short(section.heading)} ({len(section.items)})")]
         for item in section.items[:MOST_ITEMS]:
             lines += _wrapped(short(item.text), "  - ")
             lines += _wrapped(short(item.why, "why"), "    ") if item.why else []
