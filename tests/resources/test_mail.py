@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import pickle
+import re
 from datetime import time
+from pathlib import Path
 
 import pytest
 from mail_server import PASSWORD, USER, write_certificates
 
 from ab_assets.errors import BadInputError, UnreadableFileError
 from ab_assets.home import Home
-from resources.mail import Mail, Secrets, read_mail
+from resources.mail import Mail, MailSettings, Secrets, read_mail
 
 LEAST = 'host = "mail.lab.example"\nsender = "ab-assets@lab.example"\nrecipients = ["you@lab.example"]\n'
 
@@ -41,6 +43,14 @@ def test_without_a_file_there_is_no_mail(here):
 def test_three_lines_are_enough(here):
     found = settings(here, LEAST)
     assert (found.port, found.security, found.deadline, found.zone) == (587, "starttls", None, None)
+
+
+def test_the_documented_file_is_one(here):
+    page = (Path(__file__).parents[2] / "docs" / "automation.md").read_text()
+    [example] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert settings(here, example).deadline == time(7)
+    documented = set(re.findall(r"`(\w+)`", "".join(re.findall(r"(?m)^\|(.*?)\|", page))))
+    assert set(MailSettings.model_fields) <= documented | set(re.findall(r"(?m)^(\w+) =", example))
 
 
 @pytest.mark.parametrize(("security", "port"), [("starttls", 587), ("tls", 465), ("none", 25)])
