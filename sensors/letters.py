@@ -7,8 +7,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
+import polars as pl
+
 from ab_assets.artifacts.store import Ref
 from ab_assets.errors import AbAssetsError
+from ab_assets.evaluation.table import named
 from ab_assets.partitions import BENCHMARK
 from ab_assets.reports.letter import Content, Item, Letter, Section, letter_of
 from ab_assets.reports.scoreboard import certificate_words, scoreboard
@@ -67,10 +70,17 @@ def round_letter(instance: DagsterInstance, home: Home, found: Found, ending: En
     failed, late = _failed(instance, found, links), _late(found) if ending == "expired" else ()
     scores, facts, noted = _results(home, found)
     report = home.store.current(Ref("report", name))
-    where = [("Report", links.file(report.folder / "report.html"))] if report else []
+    words = "Report" if found.is_current("report") else "Report of what was there before"
+    where = [(words, links.file(report.folder / "report.html"))] if report else []
     runs = {"Runs of the benchmark": links.runs(PARTITION, name)}
     runs["Runs of its models"] = links.runs(f"{PARTITION}/{BENCHMARK}", name)
-    state = "not complete at the deadline" if ending == "expired" else "complete" if scores else "no results"
+    state = (
+        "not complete at the deadline"
+        if ending == "expired"
+        else "complete"
+        if found.is_current("report")
+        else "no report"
+    )
     sections = (
         Section("Failed or left out", tuple(failed), "bad"),
         Section("Still to come", tuple(late), "mind"),
@@ -161,21 +171,30 @@ def trial_letter(settings: MailSettings) -> Letter:
 
 
 def _results(home: Home, found: Found) -> tuple[Scoreboard | None, list[tuple[bool, str]], list[Item]]:
-    """Return the metric table, what its certificate says, and what has to be kept in mind with it."""
-    name = found.benchmark.name
-    table, split = home.store.current(Ref("metric_table", name)), home.store.current(Ref("split", name))
-    if table is None or split is None:
-        return None, [], []
+    """Return the metric table, what its certificate says, and what has to be kept in mind with it.
+
+    Results of earlier content are none. Before there is a table, the models that are done stand in it alone.
+    """
+    name, models, noted = found.benchmark.name, found.benchmark.models, []
     try:
-        catalogue = home.catalogue()
-        titles = titles_of([{"name": one.name, "title": one.title} for one in catalogue.values()])
-        noted = list(table.document("warnings"))
-        first = found.benchmark.models[0] if any("not ranked" in text for text in noted) else ""
-        scores = scoreboard(table.table("scores"), table.table("comparisons"), titles, not_ranked=first)
-        noted += [f"without {text}" for text in table.document("missing") if not _is_named(found, text)]
-        passed, words = certificate_words(split.document("certificate"))
+        titles = titles_of([{"name": one.name, "title": one.title} for one in home.catalogue().values()])
+        if found.is_current("metric_table"):
+            table = home.store.require(Ref("metric_table", name))
+            noted = list(table.document("warnings"))
+            first = models[0] if any("not ranked" in text for text in noted) else ""
+            scores = scoreboard(table.table("scores"), table.table("comparisons"), titles, not_ranked=first)
+            noted += [f"without {text}" for text in table.document("missing") if not _is_named(found, text)]
+        else:
+            done = [model for model in models if found.is_current("model_metrics", model)]
+            if not done:
+                return None, [], []
+            tables = [home.store.require(Ref("model_metrics", name, model)).table("scores") for model in done]
+            both = pl.concat(table.with_columns(named(model)) for table, model in zip(tables, done, strict=True))
+            scores = scoreboard(both, None, titles)
+            noted = [f"{len(done)} of {plural(len(models), 'model')}; baselines and comparisons come with the report"]
+        passed, words = certificate_words(home.store.require(Ref("split", name)).document("certificate"))
     except (AbAssetsError, OSError, ValueError, KeyError) as error:
-        return None, [(False, f"The metric table cannot be read: {error}")], []
+        return None, [(False, f"The results cannot be read: {error}")], []
     return scores, [(passed, words[:1].upper() + words[1:])], [Item(text) for text in noted]
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
     from ab_assets.models.catalogue import ModelSpec
+    from ab_assets.plan import Step
 
 _SECONDS = seconds_between(20)
 _REQUESTS_PER_TICK = 25
@@ -124,15 +125,22 @@ class Models:
 
 def due_of(instance: DagsterInstance, home: Home, models: Models, name: str, running: frozenset[Target]) -> Due:
     """Return what one benchmark needs; one that cannot be planned is said to be so."""
+    return planned(instance, home, models, name, running)[1]
+
+
+def planned(
+    instance: DagsterInstance, home: Home, models: Models, name: str, running: frozenset[Target]
+) -> tuple[list[Step], Due]:
+    """Return the plan of one benchmark, and what it needs; one that cannot be planned is said to be so."""
     try:
         benchmark = home.benchmark(name)
         if benchmark.retired:
-            return Due()
+            return [], Due()
         steps = plan([(benchmark, home.folder(name))], models.catalogue, home.store, digest=DIGESTS.digest)
         cannot = models.impossible(benchmark.models)
     except (AbAssetsError, OSError) as error:
-        return Due(left_out=(f"cannot be planned: {error}",))
-    return due(steps, running, lambda target: ended(instance, target), cannot)
+        return [], Due(left_out=(f"cannot be planned: {error}",))
+    return steps, due(steps, running, lambda target: ended(instance, target), cannot)
 
 
 def _run_request(request: Request) -> RunRequest:

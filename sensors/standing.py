@@ -11,7 +11,7 @@ from ab_assets.errors import AbAssetsError
 from ab_assets.graph import NODES
 from ab_assets.plan import question_for
 from sensors.due import Target
-from sensors.refresh import DIGESTS, due_of
+from sensors.refresh import DIGESTS, planned
 from sensors.rounds import Standing
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ab_assets.benchmarks.schema import Benchmark
     from ab_assets.home import Home
     from ab_assets.models.catalogue import ModelSpec
+    from ab_assets.plan import Step
     from sensors.due import Due
     from sensors.refresh import Models
 
@@ -32,8 +33,22 @@ class Found:
 
     benchmark: Benchmark
     standing: Standing
+    steps: tuple[Step, ...]
     due: Due
     running: frozenset[Target]
+
+    def is_current(self, asset: str, model: str | None = None) -> bool:
+        """Tell whether what this partition shows answers what is asked now; earlier content may still be shown.
+
+        Of the table and the report that holds, too, when they were made without models that are missing still.
+        """
+        steps = {step.ref: step for step in self.steps}
+        step = steps.get(Ref(asset, self.benchmark.name, model))
+        if step is None or NODES[asset].job != "report":
+            return step is not None and not step.reasons
+        prepared = not any(one.reasons for one in self.steps if NODES[one.ref.asset].job == "prepare")
+        ours = [one for one in self.steps if NODES[one.ref.asset].job == "report"]
+        return prepared and all(one.answered for one in ours[: ours.index(step) + 1])
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -54,7 +69,7 @@ def found(
         report = home.store.current(Ref("report", name))
     except (AbAssetsError, OSError):
         return None
-    due = due_of(instance, home, models, name, running)
+    steps, due = planned(instance, home, models, name, running)
     try:
         asked = _asked(home, benchmark, models.catalogue)
     except AbAssetsError as error:  # it cannot be planned, as `due` says; what it asks is that
@@ -64,7 +79,7 @@ def found(
     names = sorted(text.partition(": ")[0] for text in due.left_out)
     outcome = digest_of({"report": report.digest if report else "", "left_out": names})
     is_open = bool(due.requests or due.later or running or held)
-    return Found(benchmark, Standing(asked, outcome, is_open), due, running)
+    return Found(benchmark, Standing(asked, outcome, is_open), tuple(steps), due, running)
 
 
 def _asked(home: Home, benchmark: Benchmark, catalogue: Mapping[str, ModelSpec]) -> str:

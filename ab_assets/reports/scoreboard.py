@@ -47,11 +47,12 @@ class Scoreboard:
 
 
 def scoreboard(
-    scores: pl.DataFrame, comparisons: pl.DataFrame, titles: Mapping[str, str], *, not_ranked: str = ""
+    scores: pl.DataFrame, comparisons: pl.DataFrame | None, titles: Mapping[str, str], *, not_ranked: str = ""
 ) -> Scoreboard:
     """Return the first 40 methods, models before baselines before controls, the best of each first.
 
-    `not_ranked`: the model that is spoken of where none may be called the best, as in the report.
+    `comparisons`: None where there are none yet. `not_ranked`: the model that is spoken of where none may be called
+    the best, as in the report.
     """
     shown = scores.filter(pl.col("view") == "all")
     by_key = {(row["method"], row["metric"]): row for row in shown.iter_rows(named=True)}
@@ -95,7 +96,7 @@ def _spoken_of(methods: Sequence[Method], not_ranked: str) -> list[str]:
 
 def _lead(
     by_key: Mapping[tuple[str, str], Mapping[str, Any]],
-    comparisons: pl.DataFrame,
+    comparisons: pl.DataFrame | None,
     titles: Mapping[str, str],
     models: Sequence[str],
 ) -> str:
@@ -106,7 +107,7 @@ def _lead(
     label = describe(best, titles).label
     value, interval = _cell(*_numbers(by_key[best, "ap"]))
     text = f"{label}: average precision {value} {interval}".rstrip()
-    for found in differences(comparisons, titles, family="primary"):
+    for found in differences(comparisons, titles, family="primary") if comparisons is not None else ():
         if found.method == label and found.metric == wording.METRICS["ap"].short:
             against = wording.in_sentence(found.reference)
             return f"{text}; {found.difference} {found.interval} against {against}: {found.verdict}."

@@ -162,7 +162,7 @@ def test_a_round_that_fails_for_good_is_told_with_the_error_and_its_run(lab):
     for _ in range(2):
         create_run_for_test(lab.instance, "prepare", status=DagsterRunStatus.FAILURE, tags=dict(tags))
     assert not lab.automation.run("prepare", tags)
-    assert lab.look()[0] == ["tiny: no results, 1 failed or left out"]
+    assert lab.look()[0] == ["tiny: no report, 1 failed or left out"]
     text, html = lab.body(), lab.body("html")
     assert "prepare[tiny]: failed 3 times" in " ".join(text.split())
     assert "<i>maybe</i>" in text
@@ -184,6 +184,41 @@ def test_at_the_deadline_it_goes_out_with_what_is_there(lab, made):
     assert lab.look()[0] == []
     shutil.copytree(made, lab.home.root / "store")
     assert lab.look()[0] == []
+
+
+def test_results_of_earlier_content_are_none_of_this_round(finished):
+    lab = finished
+    assert lab.look()[0] == ["tiny: complete"]
+    write_csv(lab.home.folder("tiny") / "antibodies.csv", antibody_rows(60, seed=5))
+    lab.automation.arrive()
+    tags = lab.automation.asked()[0]["prepare", "tiny"]
+    for _ in range(3):
+        create_run_for_test(lab.instance, "prepare", status=DagsterRunStatus.FAILURE, tags=dict(tags))
+    assert lab.look()[0] == ["tiny: no report, 1 failed or left out"]
+    assert "There are no results yet." in lab.body()
+    assert "AUROC" not in lab.body("html")
+    assert "certified" not in lab.body().lower()
+    assert "Report of what was there before: " in lab.body()
+    write_csv(lab.home.folder("tiny") / "antibodies.csv", antibody_rows(60, seed=1))
+    lab.automation.arrive()
+    assert lab.look()[0] == ["tiny: complete"]
+
+
+def test_at_the_deadline_the_models_that_are_done_are_shown(finished):
+    lab = finished
+    lab.settings(deadline="07:00")
+    toml = lab.home.folder("tiny") / "benchmark.toml"
+    toml.write_text(toml.read_text().replace('["twin-bert"]', '["twin-bert", "twin-esm"]'))
+    lab.automation.arrive()
+    assert lab.look()[0] == []
+    lab.ahead = 26 * HOUR
+    assert lab.look()[0] == ["tiny: not complete at the deadline"]
+    text = lab.body()
+    assert "Tiny BERT fine-tuned" in text
+    assert "k-mer" not in text
+    assert "1 of 2 models; baselines and comparisons come with the report" in text
+    assert "evaluate[tiny|twin-esm]: not started" in text
+    assert "Certified" in text
 
 
 def test_nobody_is_late_when_nothing_is_started_by_itself(lab, monkeypatch):
@@ -294,7 +329,7 @@ def test_one_letter_each_when_many_rounds_are_over(lab, monkeypatch):
         for _ in range(3):
             create_run_for_test(lab.instance, "prepare", status=DagsterRunStatus.FAILURE, tags=dict(tags))
     subjects = lab.look()[0]
-    assert sorted(subjects) == [f"tiny-{index}: no results, 1 failed or left out" for index in range(4)]
+    assert sorted(subjects) == [f"tiny-{index}: no report, 1 failed or left out" for index in range(4)]
     assert lab.look()[0] == []
 
 

@@ -61,7 +61,7 @@ def live(tmp_path):
     ):
         (home.root / "mail.toml").write_text(
             f'host = "127.0.0.1"\nport = {box.port}\nsecurity = "none"\nsender = "ab-assets@lab.example"\n'
-            'recipients = ["you@lab.example"]\ndeadline = "07:00"\n'
+            'recipients = ["you@lab.example"]\n'
         )
         daemon = subprocess.Popen(
             [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(WORKSPACE)],
@@ -104,7 +104,7 @@ def test_a_dropped_folder_becomes_a_report_touching_it_starts_nothing_and_other_
         ("prepare", "tiny-live", "SUCCESS"),
         ("report", "tiny-live", "SUCCESS"),
     ]
-    until(lambda: box.subjects(), daemon, log)
+    until(box.subjects, daemon, log)
     assert box.subjects() == ["tiny-live: complete"]
     letter = box.messages[0][1].get_body(("html",)).get_content()
     assert "Tiny BERT fine-tuned" in letter
