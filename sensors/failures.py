@@ -58,7 +58,7 @@ def why_failed(instance: DagsterInstance, run_id: str) -> str:
             return _in_words(data.error)
     for entry in instance.all_logs(run_id, of_type=DagsterEventType.PIPELINE_FAILURE):
         event = entry.get_dagster_event()
-        error = event.job_failure_data.error
+        error = getattr(event.event_specific_data, "error", None)  # a run that is ended from outside has none
         return _in_words(error) if error is not None else str(event.message or "")
     return ""
 

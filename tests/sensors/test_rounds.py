@@ -6,7 +6,7 @@ import json
 from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensors.rounds import Round, Standing, as_json, from_json, looked, next_time, told
@@ -148,28 +148,29 @@ events = st.lists(
 
 
 @given(events)
+@settings(max_examples=1000)
 def test_exactly_one_letter_for_each_round(schedule):
-    """Play any schedule. A round is one stretch of one content; one that somebody looked at open or over is owed one
-    letter: when it is over, or when a look with a server falls after its deadline. Others are owed none."""
-    post, now = Post(), 0.0
-    asked, is_open, serial = "A", True, 0
-    known: dict[int, float] = {}  # rounds that were looked at: when first
-    owed: list[tuple[int, str]] = []
-    last_told = ""
+    """Play any schedule. A round begins when a look finds another question, or work where there was none.
+
+    It is owed one letter: at the first look with a server that finds it over, or open past its deadline; none when it
+    is over and is what the last letter told.
+    """
+    post, now, asked, is_open = Post(), 0.0, "A", True
+    rounds: list[dict] = []
+    told = ""
 
     def look(*, server):
-        nonlocal last_told
-        sent = len(post.letters)
-        began = known.setdefault(serial, now)
+        nonlocal told
+        if not rounds or rounds[-1]["asked"] != asked or (is_open and rounds[-1]["closed"]):
+            rounds.append({"asked": asked, "began": now, "closed": False, "letters": 0})
+        one, about = rounds[-1], f"{asked} {'open' if is_open else 'over'}"
+        news = now >= one["began"] + DAY if is_open else about != told
+        if server and news and not one["letters"]:
+            one["letters"], told = 1, about
+        if not is_open and (one["letters"] or about == told):
+            one["closed"], told = True, about
         post.look(open_(asked) if is_open else over(asked), now, server=server)
-        settled = serial in [one for one, _ in owed] or (not is_open and last_told == f"{asked} over")
-        if server and not settled and (not is_open or now >= began + DAY):
-            owed.append((serial, asked))
-            last_told = f"{asked} {'open' if is_open else 'over'}"
-        elif not is_open and serial in [one for one, _ in owed]:
-            last_told = f"{asked} over"
-        assert len(post.letters) == len(owed)
-        assert len(post.letters) - sent <= 1
+        assert len(post.letters) == sum(one["letters"] for one in rounds)
 
     for what, server, seconds in schedule:
         now += seconds
@@ -178,16 +179,14 @@ def test_exactly_one_letter_for_each_round(schedule):
         elif what == "look":
             look(server=server)
         elif what != "wait" and what[-1] != asked:
-            if serial not in known:
-                serial -= 1  # nobody saw it: no round
-            asked, is_open, serial = what[-1], True, serial + 1
-            while serial in known:
-                serial += 1
+            asked, is_open = what[-1], True
     is_open = False
     for _ in range(3):
         now += 1
         look(server=True)
-    assert [content for _, content in owed] == [content for content, _ in post.letters]
+    assert [one["asked"] for one in rounds if one["letters"]] == [content for content, _ in post.letters]
+    assert all(one["letters"] <= 1 for one in rounds)
+    assert told == f"{asked} over"
 
 
 def test_the_deadline_is_the_next_time_that_the_clock_shows_it():
