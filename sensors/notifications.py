@@ -95,7 +95,7 @@ def _rounds(
     now, moment = under_way(instance), time.time()
     registered, seen = set(instance.get_dynamic_partitions(BENCHMARK)), read_seen(home)
     names = [name for name in home.names() if name in registered]
-    first = int(moment) % max(len(names), 1)
+    first = int(moment * 1000) % max(len(names), 1)  # another in each tick, whatever the time between two
     for name in names[first:] + names[:first]:
         if time.monotonic() > end:
             return

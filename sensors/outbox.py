@@ -94,10 +94,12 @@ def read_told(home: Home, names: Iterable[str]) -> Told:
 
 
 def write_told(home: Home, told: Told) -> None:
-    """Keep what is to be remembered."""
-    make_folder(_record(home).parent)
-    values = dataclasses.asdict(told) | {"rounds": as_json(told.rounds)}
-    write_atomically(_record(home), json.dumps(values, indent=1) + "\n")
+    """Keep what is to be remembered; what is kept already is not written again."""
+    record = _record(home)
+    text = json.dumps(dataclasses.asdict(told) | {"rounds": as_json(told.rounds)}, indent=1) + "\n"
+    if not record.is_file() or record.read_bytes() != text.encode():
+        make_folder(record.parent)
+        write_atomically(record, text)
 
 
 def post(mail: Mail, told: Told, owed: Sequence[Owed], keep: Callable[[Told], None], until: float) -> list[str]:
