@@ -190,7 +190,7 @@ def _results(home: Home, found: Found) -> tuple[Scoreboard | None, list[tuple[bo
                 return None, [], []
             tables = [home.store.require(Ref("model_metrics", name, model)).table("scores") for model in done]
             both = pl.concat(table.with_columns(named(model)) for table, model in zip(tables, done, strict=True))
-            scores = scoreboard(both, None, titles)
+            scores = scoreboard(both, None, titles, not_ranked=done[0])  # nothing says yet that they may be ranked
             noted = [f"{len(done)} of {plural(len(models), 'model')}; baselines and comparisons come with the report"]
         passed, words = certificate_words(home.store.require(Ref("split", name)).document("certificate"))
     except (AbAssetsError, OSError, ValueError, KeyError) as error:

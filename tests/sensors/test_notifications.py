@@ -214,7 +214,7 @@ def test_at_the_deadline_the_models_that_are_done_are_shown(finished):
     lab.ahead = 26 * HOUR
     assert lab.look()[0] == ["tiny: not complete at the deadline"]
     text = lab.body()
-    assert "Tiny BERT fine-tuned" in text
+    assert "Tiny BERT fine-tuned: average precision" in text
     assert "k-mer" not in text
     assert "1 of 2 models; baselines and comparisons come with the report" in text
     assert "evaluate[tiny|twin-esm]: not started" in text
