@@ -437,6 +437,32 @@ def demo(
 
 
 @app.command()
+def mail(
+    *,
+    test: Annotated[bool, typer.Option("--test", help="Send a letter that says that letters arrive.")] = False,
+    preview: Annotated[
+        str | None, typer.Option(metavar="BENCHMARK", help="Write the letter that it would have now as HTML.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Where to write; default: BENCHMARK.mail.html")] = None,
+) -> None:
+    """Try the mail that the daemon sends when a benchmark is done (docs/automation.md).
+
+    \b
+    ab-assets mail --test
+    ab-assets mail --preview demo-specificity
+    """
+    from ab_assets.commands.letters import send_trial, write_preview  # noqa: PLC0415
+
+    if test == (preview is not None):
+        complain("Say --test, or --preview BENCHMARK.")
+        raise typer.Exit(2)
+    if preview is not None:
+        say(str(write_preview(_home(), preview, output)))
+    else:
+        say(f"Taken by the mail server, for {send_trial(_home())}.")
+
+
+@app.command()
 def ui(
     *,
     port: Annotated[int, typer.Option(help="Port on this machine.")] = 3000,

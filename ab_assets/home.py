@@ -32,6 +32,7 @@ class Home:
     dagster/             DAGSTER_HOME: runs, events, partitions
     work/                what pods are told and say, while they run
     kubernetes.toml      how pods run here, where AB_ASSETS_COMPUTE=kubernetes
+    mail.toml            where letters go, for whoever wants them; what has been told is kept in mail/
     """
 
     root: Path

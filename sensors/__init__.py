@@ -1,10 +1,11 @@
-"""What reacts by itself: benchmark folders are taken as they arrive, what is stale is asked for, strays are cleared."""
+"""What reacts by itself: folders that arrive are taken, what is stale is asked for, people are told, strays cleared."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from sensors.incoming import incoming_benchmarks
+from sensors.notifications import notifications
 from sensors.refresh import refresh_sensor
 from sensors.strays import strays
 
@@ -17,4 +18,4 @@ if TYPE_CHECKING:
 
 def all_sensors(jobs: Sequence[UnresolvedAssetJobDefinition]) -> list[SensorDefinition]:
     """Return every sensor; `jobs` are those they may ask for."""
-    return [incoming_benchmarks, refresh_sensor(jobs), strays]
+    return [incoming_benchmarks, refresh_sensor(jobs), notifications, strays]

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from dagster import DefaultSensorStatus, RunRequest, SensorDefinition, SensorEvaluationContext, SensorResult, sensor
+from dagster import (
+    DefaultSensorStatus,
+    RunRequest,
+    RunsFilter,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SensorResult,
+    sensor,
+)
 
 from ab_assets.errors import AbAssetsError
 from ab_assets.home import Home
@@ -15,26 +24,29 @@ from ab_assets.plan import plan
 from resources.compute import compute_here
 from resources.home import HomeResource
 from sensors.arrivals import is_taken
+from sensors.budget import read_budget, within
 from sensors.due import Due, Request, Target, due
 from sensors.folders import look_at, read_seen
 from sensors.remembered import RememberedDigests
-from sensors.runs import ASKED_BY, ASKED_FOR, REFRESH, WHY, ended, partition_key, under_way
+from sensors.runs import ACTIVE, ASKED_BY, ASKED_FOR, COMPUTES, REFRESH, WHY, ended, partition_key, under_way
 from sensors.saying import listed
 from sensors.switch import AUTOMATION, is_off, seconds_between
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from dagster import DagsterInstance
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
     from ab_assets.models.catalogue import ModelSpec
+    from ab_assets.plan import Step
 
 _SECONDS = seconds_between(20)
 _REQUESTS_PER_TICK = 25
 # A sensor has 60 seconds; those whose turn does not come are looked at first in a later tick.
 _SECONDS_OF_LOOKING = 25.0
 
-_DIGESTS = RememberedDigests()
+DIGESTS = RememberedDigests()
 
 
 def refresh_sensor(jobs: Sequence[UnresolvedAssetJobDefinition]) -> SensorDefinition:
@@ -51,6 +63,11 @@ def refresh_sensor(jobs: Sequence[UnresolvedAssetJobDefinition]) -> SensorDefini
         if is_off():
             return SensorResult(skip_reason=f"{AUTOMATION} is off: nothing is started by itself")
         requests, said = _looked(context, home.home)
+        try:
+            requests, waiting = _afforded(context.instance, home.home, requests)
+        except AbAssetsError as error:
+            return SensorResult(skip_reason=str(error))
+        said += [waiting] if waiting else []
         if not requests:
             return SensorResult(skip_reason="; ".join(["nothing to ask for", *said]))
         if said:  # a look that asks for runs has no reason to show
@@ -63,7 +80,7 @@ def refresh_sensor(jobs: Sequence[UnresolvedAssetJobDefinition]) -> SensorDefini
 def _looked(context: SensorEvaluationContext, home: Home) -> tuple[list[Request], list[str]]:
     """Return what is due, and what is left out and why; broken parts are said and stand in nobody's way."""
     try:
-        models = _Models(home.catalogue())
+        models = Models(home.catalogue())
     except AbAssetsError as error:
         return [], [f"the models cannot be read: {error}"]
     now = under_way(context.instance)
@@ -79,7 +96,7 @@ def _looked(context: SensorEvaluationContext, home: Home) -> tuple[list[Request]
         if not is_taken(look_at(home.folder(name)), seen.get(name)):
             arriving.append(name)
         elif name not in now.held:
-            found = _due(context, home, models, name, now.running.get(name, frozenset()))
+            found = due_of(context.instance, home, models, name, now.running.get(name, frozenset()))
             requests += found.requests
             waiting += [f"{name}: {text}" for text in (*found.later, *found.left_out)]
     said = [listed(sorted(waiting), "; ")] if waiting else []
@@ -90,7 +107,7 @@ def _looked(context: SensorEvaluationContext, home: Home) -> tuple[list[Request]
     return requests, said
 
 
-class _Models:
+class Models:
     """Which models cannot be run here, and why; each is looked at once per tick."""
 
     def __init__(self, catalogue: Mapping[str, ModelSpec]) -> None:
@@ -121,21 +138,41 @@ class _Models:
         return ""
 
 
-def _due(context: SensorEvaluationContext, home: Home, models: _Models, name: str, running: frozenset[Target]) -> Due:
+def due_of(instance: DagsterInstance, home: Home, models: Models, name: str, running: frozenset[Target]) -> Due:
     """Return what one benchmark needs; one that cannot be planned is said to be so."""
+    return planned(instance, home, models, name, running)[1]
+
+
+def planned(
+    instance: DagsterInstance, home: Home, models: Models, name: str, running: frozenset[Target]
+) -> tuple[list[Step], Due]:
+    """Return the plan of one benchmark, and what it needs; one that cannot be planned is said to be so."""
     try:
         benchmark = home.benchmark(name)
         if benchmark.retired:
-            return Due()
-        steps = plan([(benchmark, home.folder(name))], models.catalogue, home.store, digest=_DIGESTS.digest)
+            return [], Due()
+        steps = plan([(benchmark, home.folder(name))], models.catalogue, home.store, digest=DIGESTS.digest)
         cannot = models.impossible(benchmark.models)
+        ask_for_code = read_budget(home).code_changes == "ask"
     except (AbAssetsError, OSError) as error:
-        return Due(left_out=(f"cannot be planned: {error}",))
-    return due(steps, running, lambda target: ended(context.instance, target), cannot)
+        return [], Due(left_out=(f"cannot be planned: {error}",))
+    return steps, due(steps, running, lambda target: ended(instance, target), cannot, ask_for_code=ask_for_code)
+
+
+def _afforded(instance: DagsterInstance, home: Home, requests: Sequence[Request]) -> tuple[list[Request], str]:
+    """Return the requests that the budget of this home allows, and what is said of the others."""
+    budget = read_budget(home)
+    computing = {ASKED_BY: REFRESH, COMPUTES: "yes"}
+    at_work = instance.get_runs_count(RunsFilter(statuses=ACTIVE, tags=computing))
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    of_the_day = instance.get_runs_count(RunsFilter(tags=computing, created_after=yesterday))
+    return within(budget, requests, at_work=at_work, of_the_day=of_the_day)
 
 
 def _run_request(request: Request) -> RunRequest:
     tags = {ASKED_BY: REFRESH, ASKED_FOR: request.asked_for, WHY: request.why}
+    if request.computes:
+        tags[COMPUTES] = "yes"
     if request.content:
         tags[CONTENT] = request.content
     return RunRequest(job_name=request.target.job, partition_key=partition_key(request.target), tags=tags)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 ASKED_BY, ASKED_FOR, WHY = "ab_assets/asked_by", "ab_assets/asked_for", "ab_assets/why"
+COMPUTES = "ab_assets/computes"
+"""Tags a run in which a model itself has work."""
 REFRESH = "refresh"
 PARTITION = "dagster/partition"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from mail_server import PASSWORD, USER, mail_server
 from tests_support import PARATOPE, SPECIFICITY, write_csv, write_paratope, write_specificity
 
 from ab_assets.commands.intake import DEFINED
@@ -46,7 +47,7 @@ def edit(folder: Path, old: str, new: str) -> None:
 
 COMMANDS = (
     *("models", "validate", "add", "fetch", "materialize", "predict", "plan", "explain", "history", "diff", "status"),
-    *("metrics", "report", "verify", "demo", "ui", "backfill", "gc", "rebuild-catalogue"),
+    *("metrics", "report", "verify", "demo", "mail", "ui", "backfill", "gc", "rebuild-catalogue"),
 )
 
 
@@ -257,3 +258,38 @@ def test_a_paratope_of_the_wrong_length_is_named(tmp_path):
 @pytest.mark.parametrize("name", DEMOS)
 def test_the_demos_name_the_model_beside_which_others_are_compared(name):
     assert f'models = ["{DEMO_MODEL}"]' in (DEFINED / name / "benchmark.toml").read_text()
+
+
+def test_mail_is_tried_before_anyone_waits_for_it(tmp_path):
+    done = run("mail", home=tmp_path)
+    assert (done.returncode, "--preview BENCHMARK" in done.stderr) == (2, True)
+    done = run("mail", "--test", home=tmp_path)
+    assert done.returncode == 2
+    assert "there is no mail.toml" in done.stderr
+    with mail_server(auth=True) as box:
+        (tmp_path / "mail.toml").write_text(
+            f'host = "127.0.0.1"\nport = {box.port}\nsecurity = "none"\nsender = "a@lab.example"\n'
+            'recipients = ["you@lab.example", "me@lab.example"]\n'
+        )
+        secrets = {"AB_ASSETS_SMTP_USER": USER, "AB_ASSETS_SMTP_PASSWORD": PASSWORD}
+        done = run("mail", "--test", home=tmp_path, **secrets)
+        assert done.returncode == 0, done.stderr
+        assert "you@lab.example, me@lab.example" in done.stdout
+        wrong = run("mail", "--test", home=tmp_path, **secrets | {"AB_ASSETS_SMTP_PASSWORD": "wrong-one"})
+    assert box.subjects() == ["ab-assets: a test"]
+    assert wrong.returncode == 1
+    assert "refused user and password" in wrong.stderr
+    for text in (done.stdout, done.stderr, wrong.stdout, wrong.stderr):
+        assert PASSWORD not in text
+        assert "wrong-one" not in text
+
+
+def test_a_letter_can_be_looked_at(tmp_path):
+    write_specificity(tmp_path / "benchmarks" / "tiny", toml=SPECIFICITY.replace("Tiny spec", "A <b>tiny</b> spec"))
+    done = run("mail", "--preview", "tiny", "--output", str(tmp_path / "letter.html"), home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    page = Path(done.stdout.strip()).read_text()
+    assert "There are no results yet." in page
+    assert "A &lt;b&gt;tiny&lt;/b&gt; spec" in page
+    assert "cid:" not in page
+    assert run("mail", "--preview", "tinny", home=tmp_path).returncode == 2

@@ -24,6 +24,7 @@ CODES = {
     "UnavailableError": 4,
     "CorruptArtifactError": 5,
     "MissingArtifactError": 6,
+    "ComputeFailedError": 1,
     "FitFailedError": 1,
     "InterruptedFitError": 1,
 }

@@ -8,6 +8,7 @@ from ab_assets.artifacts.store import Ref
 from ab_assets.errors import CorruptArtifactError, InvalidBenchmarkError
 from ab_assets.models.availability import availability
 from ab_assets.plan import plan
+from ab_assets.reports.scoreboard import certificate_words
 
 if TYPE_CHECKING:
     from ab_assets.home import Home
@@ -106,21 +107,13 @@ def metrics_document(home: Home, name: str) -> Row:
 def metrics_lines(document: Row) -> list[str]:
     """Return the metric table as lines of text."""
     certificate = document["certificate"]
-    lines = [f"{document['benchmark']} ({document['task']})", certificate_line(certificate), ""]
+    lines = [f"{document['benchmark']} ({document['task']})", certificate_words(certificate)[1], ""]
     width = max((len(name) for name in document["methods"]), default=6)
     lines.append("method".ljust(width) + "".join(f"  {name:<18}" for name in SHOWN_METRICS))
     for name, method in document["methods"].items():
         lines.append(name.ljust(width) + "".join(f"  {_cell(method.get(metric)):<18}" for metric in SHOWN_METRICS))
     lines += ["", *(f"missing: {item}" for item in document["missing"])]
     return [line.rstrip() for line in lines]
-
-
-def certificate_line(certificate: Row) -> str:
-    """Return in one line what the certificate says."""
-    maxima = ", ".join(f"{measure} {value:.2f}" for measure, value in sorted(certificate["maximum"].items()))
-    certified = "certified: no test row reaches the bound" if certificate["passed"] else "LEAKS"
-    verdict = certified if certificate["enforced"] else "waived: not certified"
-    return f"{verdict} (highest train-test identity: {maxima})"
 
 
 def damage_in(home: Home) -> tuple[int, list[str]]:

@@ -126,6 +126,12 @@ def test_code_server_and_runs_share_home_and_settings():
         assert runs["AB_ASSETS_KUBERNETES"].startswith(mounts["settings"]["mountPath"])
 
 
+def test_the_password_of_the_mail_server_is_known_to_the_sensors_and_to_no_run():
+    assert CODE_SERVER["envSecrets"] == [{"name": "ab-assets-mail", "optional": True}]
+    assert CODE_SERVER["includeConfigInLaunchedRuns"] == {"enabled": False}
+    assert LAUNCHER["envSecrets"] == []
+
+
 def test_names_in_the_values_are_names_of_the_manifests():
     made = {
         (document["kind"], document["metadata"]["name"])

@@ -81,3 +81,9 @@ def automation(tmp_path, monkeypatch):
     (home.root / "models" / "twins.toml").write_text(TWINS)
     with open_instance(home) as instance:
         yield Automation(home, instance)
+
+
+@pytest.fixture(scope="session")
+def automation_of():
+    """Return what puts a home and its instance under the sensors."""
+    return Automation

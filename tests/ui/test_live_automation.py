@@ -1,4 +1,4 @@
-"""Nothing but a live daemon and its code server acts: a folder that is dropped becomes a report."""
+"""Nothing but a live daemon and its code server acts: a folder that is dropped becomes a report and a letter."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import time
 
 import pytest
 from dagster import DagsterInstance, RunsFilter
+from mail_server import PASSWORD, USER, mail_server
 from tests_support import TWINS, antibody_rows, write_csv, write_specificity
 
 from ab_assets.artifacts.store import Ref
@@ -49,9 +50,19 @@ def live(tmp_path):
         "AB_ASSETS_HOME": str(home.root),
         "AB_ASSETS_AUTOMATION": "on",
         "AB_ASSETS_SENSOR_SECONDS": "2",
+        "AB_ASSETS_SMTP_USER": USER,
+        "AB_ASSETS_SMTP_PASSWORD": PASSWORD,
         "DAGSTER_HOME": str(prepare_dagster_home(home)),
     }
-    with log.open("w") as stream, DagsterInstance.from_config(str(home.dagster)) as instance:
+    with (
+        mail_server(auth=True) as box,
+        log.open("w") as stream,
+        DagsterInstance.from_config(str(home.dagster)) as instance,
+    ):
+        (home.root / "mail.toml").write_text(
+            f'host = "127.0.0.1"\nport = {box.port}\nsecurity = "none"\nsender = "ab-assets@lab.example"\n'
+            'recipients = ["you@lab.example"]\n'
+        )
         daemon = subprocess.Popen(
             [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(WORKSPACE)],
             env=os.environ | environment,
@@ -60,7 +71,7 @@ def live(tmp_path):
             start_new_session=True,
         )
         try:
-            yield home, instance, daemon, log
+            yield home, instance, daemon, log, box
         finally:
             daemon.send_signal(signal.SIGINT)
             try:
@@ -81,7 +92,7 @@ def runs(instance):
 
 
 def test_a_dropped_folder_becomes_a_report_touching_it_starts_nothing_and_other_content_another(live, tmp_path):
-    home, instance, daemon, log = live
+    home, instance, daemon, log, box = live
     folder = write_specificity(tmp_path / "tiny-live")
     shutil.copytree(folder, home.folder("tiny-live"))
     until(lambda: home.store.current(Ref("report", "tiny-live")), daemon, log)
@@ -93,6 +104,11 @@ def test_a_dropped_folder_becomes_a_report_touching_it_starts_nothing_and_other_
         ("prepare", "tiny-live", "SUCCESS"),
         ("report", "tiny-live", "SUCCESS"),
     ]
+    until(box.subjects, daemon, log)
+    assert box.subjects() == ["tiny-live: complete"]
+    letter = box.messages[0][1].get_body(("html",)).get_content()
+    assert "Tiny BERT fine-tuned" in letter
+    assert str(home.store.require(Ref("report", "tiny-live")).path("report.html")) in letter
     tags = [run.tags for run in instance.get_runs()]
     assert {one["ab_assets/asked_by"] for one in tags} == {"refresh"}
     assert all(one["ab_assets/why"] and one["ab_assets/asked_for"] for one in tags)
@@ -102,10 +118,19 @@ def test_a_dropped_folder_becomes_a_report_touching_it_starts_nothing_and_other_
     toml.write_text("# a remark\n" + toml.read_text())
     until(lambda: is_taken(look_at(home.folder("tiny-live")), read_seen(home).get("tiny-live")), daemon, log)
     taken = time.time()
-    until(lambda: len([one for one in ticks(instance, "refresh") if one.timestamp > taken]) >= LOOKS, daemon, log)
+    for sensor in ("refresh", "notifications"):
+        until(lambda name=sensor: len([t for t in ticks(instance, name) if t.timestamp > taken]) >= LOOKS, daemon, log)
     assert runs(instance) == first
+    assert box.subjects() == ["tiny-live: complete"]
     earlier = home.store.require(Ref("report", "tiny-live")).digest
     write_csv(home.folder("tiny-live") / "antibodies.csv", antibody_rows(60, seed=9))
     until(lambda: home.store.require(Ref("report", "tiny-live")).digest != earlier, daemon, log)
     until(lambda: not instance.get_runs(RunsFilter(statuses=ACTIVE)), daemon, log)
     assert runs(instance) == sorted(first * 2)
+    until(lambda: len(box.messages) > 1, daemon, log)
+    assert box.subjects() == ["tiny-live: complete"] * 2
+    said = " ".join(str(tick.skip_reason) for tick in ticks(instance, "notifications"))
+    assert "sent: tiny-live completed" in said
+    for text in (log.read_text(), said, (home.root / "mail" / "told.json").read_text()):
+        assert USER not in text
+        assert PASSWORD not in text
