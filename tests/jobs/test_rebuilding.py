@@ -224,7 +224,9 @@ def shown(instance, ref):
         AssetRecordsFilter(AssetKey(ref.asset), asset_partitions=[key_of(ref)]), limit=1
     ).records
     found = records[0].asset_materialization
-    metadata = {name: value.value for name, value in found.metadata.items() if name not in {"reused", "path", "report"}}
+    metadata = {
+        name: value.value for name, value in found.metadata.items() if name not in {"reused", "path", "report", "why"}
+    }
     gathers = ref.asset in {"metric_table", "report"}  # whose runs saw models that are not compared, too
     own = {key: "" if "event_pointer" in key or (gathers and "input_data" in key) else value
            for key, value in found.tags.items() if key != RESTORED}  # fmt: skip
