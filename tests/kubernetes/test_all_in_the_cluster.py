@@ -12,7 +12,7 @@ from cluster_deployment import POSTGRESQL, Deployment
 from live_ui import SELECTOR as LOCATION
 from live_ui import Ui
 from pod_cluster import kubectl, pod_image
-from pod_models import LONG, MODELS, in_an_epoch, jobs_of, write_benchmark
+from pod_models import LONG, LONGEST, MODELS, in_an_epoch, jobs_of, write_benchmark
 
 from ab_assets.artifacts.store import Ref
 from ab_assets.home import Home
@@ -78,7 +78,7 @@ def running(namespace, tmp_path_factory):
     home = Home(tmp_path_factory.mktemp("all") / "home")
     (home.root / "models").mkdir(parents=True)
     (home.root / "benchmarks").mkdir()
-    (home.root / "models" / "twins.toml").write_text(MODELS + LONG)
+    (home.root / "models" / "twins.toml").write_text(MODELS + LONG + LONGEST)
     namespace.share(home.root, "ab-assets-home")
     deployment = Deployment(namespace, SETTINGS.format(namespace=namespace.name, image=pod_image()))
     try:
@@ -182,11 +182,11 @@ def test_a_run_worker_that_is_killed_is_started_again_and_follows_its_pod(runnin
 
 
 def test_a_run_that_is_cancelled_lets_its_pod_save_and_is_not_asked_for_again(running, namespace):
-    running.drop("tiny-cancelled", "twin-long")
+    running.drop("tiny-cancelled", "twin-longest")
     run_id = running.working("tiny-cancelled")
     running.ui.cancel(run_id)
     assert running.ends(run_id) == "CANCELED"
     for kind in ("jobs", "pods"):
-        running.deployment.until(lambda kind=kind: not namespace.get(kind, "-l", SELECTOR), seconds=60)
+        running.deployment.until(lambda kind=kind: not namespace.get(kind, "-l", SELECTOR), seconds=300)
     assert list((running.home.root / "cache" / "unfinished").glob("*/*"))
     assert running.evaluation("tiny-cancelled")["runId"] == run_id

@@ -45,6 +45,10 @@ LONGER = MODELS.replace("epochs = 8, patience = 8", "epochs = 20, patience = 20"
 """A minute or more in the slow one's fits, for tests that stop it there."""
 LONG = re.sub(r"(?s).*(?=\[twin-slow\])", "", LONGER).replace("twin-slow", "twin-long").replace("gpus = 1", "gpus = 0")
 """The same by another name, without a GPU that it might have to wait for."""
+LONGEST = LONG.replace("twin-long", "twin-longest").replace(
+    "epochs = 20, patience = 20", "epochs = 500, patience = 500"
+)
+"""One that does not end before it is stopped, however slowly a busy node passes that on."""
 
 
 def write_benchmark(folder: Path, *models: str, seed: int = 1) -> Path:
