@@ -1,6 +1,8 @@
 # make demo    install, then two demo benchmarks from data to report
 # make test    install, then the tests
 # make test-long  the tests of minutes: demos and published data from download to report
+# make test-cluster  the tests of pods on the cluster that KUBECONFIG names, with all of Dagster in it (10 minutes);
+#              AB_ASSETS_TEST_POD names a pod spec with which its pods run this checkout
 # make ui      the Dagster UI on this machine
 # make bench   fine-tuning beside transformers' Trainer (an hour), splits beside GraphPart and DataSAIL, each stage of
 #              100,000 pairs beside the same by hand (40 minutes), and 600 runs that compute nothing (half an hour)
@@ -11,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-long bench bench-gpu lint ui install clean
+.PHONY: demo test test-long test-cluster bench bench-gpu lint ui install clean
 
 install: $(VENV)/.installed
 
@@ -33,7 +35,10 @@ test: install
 	@$(BIN)/python -m pytest -n auto --dist loadgroup -m "not real_weights and not long"
 
 test-long: install
-	@$(BIN)/python -m pytest -n auto --dist loadgroup -m "real_weights or long"
+	@$(BIN)/python -m pytest -n auto --dist loadgroup -m "(real_weights or long) and not cluster"
+
+test-cluster: install
+	@$(BIN)/python -m pytest -m cluster
 
 bench: install
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench

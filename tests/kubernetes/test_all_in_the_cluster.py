@@ -18,7 +18,7 @@ from ab_assets.artifacts.store import Ref
 from ab_assets.home import Home
 from resources.kubernetes.manifest import SELECTOR
 
-pytestmark = [pytest.mark.cluster, pytest.mark.long]
+pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.xdist_group("cluster")]
 
 NAME = "tiny-dropped"
 COMPARED = ("twin-esm", "twin-slow")

@@ -34,7 +34,7 @@ from resources.kubernetes.cluster import connect
 from resources.kubernetes.installation import read_installation
 from resources.kubernetes.sweeping import sweep_jobs
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 
 
 @pytest.fixture
