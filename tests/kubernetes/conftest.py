@@ -19,9 +19,8 @@ from ab_assets.home import Home
 def pytest_collection_modifyitems(items):
     why = next((f"{name} is not set" for name in ("KUBECONFIG", TEMPLATE) if not os.environ.get(name)), None)
     for item in items:
-        if Path(__file__).parent in item.path.parents and item.get_closest_marker("cluster"):
-            if why:
-                item.add_marker(pytest.mark.skip(reason=f"no cluster to test on: {why}"))
+        if why and Path(__file__).parent in item.path.parents and item.get_closest_marker("cluster"):
+            item.add_marker(pytest.mark.skip(reason=f"no cluster to test on: {why}"))
 
 
 @pytest.fixture(scope="session")
