@@ -25,7 +25,7 @@ from resources.compute import LocalCompute, compute_of
 NAME, MODEL = "tiny-specificity", "twin-bert"
 SMALL = "needs = { gpus = 0, cpus = 0.25, memory_gib = 1.5, shm_gib = 0 }\n"
 pytestmark = pytest.mark.xdist_group("cluster")
-PLACES = ["local", pytest.param("kubernetes", marks=pytest.mark.cluster)]
+PLACES = ["local", pytest.param("kubernetes", marks=[pytest.mark.cluster, pytest.mark.long])]
 
 
 @pytest.fixture(scope="module")

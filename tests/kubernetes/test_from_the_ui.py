@@ -28,7 +28,7 @@ from ab_assets.graph import PRODUCTS
 from ab_assets.home import Home
 from resources.kubernetes.manifest import RUN
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
+pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.xdist_group("cluster")]
 
 PARTITION = "dagster/partition"
 

@@ -101,6 +101,7 @@ def test_each_model_has_a_job_of_its_own_size_the_third_waits_and_all_make_what_
     assert made["gpu_seconds_requested"] == pytest.approx(made["seconds"], abs=0.01)
 
 
+@pytest.mark.long
 def test_a_pod_deleted_under_it_is_followed_by_one_that_goes_on(home, namespace, materialize):
     shared = home()
     command = materialize(shared, "twin-slow")
@@ -135,6 +136,7 @@ def test_a_preempted_pod_waits_for_room_and_goes_on_from_its_checkpoint(home, na
     nothing_is_left(namespace, shared)
 
 
+@pytest.mark.long
 def test_a_pod_out_of_memory_gets_the_next_memory_step_and_then_succeeds(home, namespace, materialize):
     shared = home("memory_steps = [8]\n[models.twin-bert]\nmemory_gib = 0.2\n")
     command = materialize(shared, "twin-bert")
@@ -168,6 +170,7 @@ def test_a_pod_that_cannot_start_ends_in_its_cause_without_another(home, namespa
     nothing_is_left(namespace, shared)
 
 
+@pytest.mark.long
 def test_memory_is_raised_twice_at_most(home, namespace):
     shared = home("memory_steps = [1.1, 1.2]\n[models.twin-bert]\nmemory_gib = 0.1\n")
     error = failure(shared)
@@ -176,6 +179,7 @@ def test_memory_is_raised_twice_at_most(home, namespace):
     nothing_is_left(namespace, shared)
 
 
+@pytest.mark.long
 def test_what_a_pod_did_while_nobody_followed_it_counts_and_is_swept(home, namespace, materialize, monkeypatch):
     shared = home()
     command = materialize(shared, "twin-bert")
@@ -195,6 +199,7 @@ def test_what_a_pod_did_while_nobody_followed_it_counts_and_is_swept(home, names
     nothing_is_left(namespace, shared)
 
 
+@pytest.mark.long
 def test_other_resources_and_images_reuse_every_artifact(home, namespace, materialize):
     shared = home()
     command = materialize(shared, "twin-bert")
