@@ -27,13 +27,14 @@ def read(path: Path) -> pl.DataFrame:
 
 
 def reduced(benchmark: str, home: Path, folder: Path, *, keep: dict[str, int], by: str) -> Path:
-    """Return a folder with the fetched benchmark, of each file the first `keep` values of `by`, and two epochs."""
+    """Return a folder with the fetched benchmark, of each file the first `keep` values of `by`, one epoch, few resamples."""
     ab_assets(home, "fetch", benchmark)
     fetched = Home(home).folder(benchmark)
     text = (fetched / "benchmark.toml").read_text()
     text = re.sub(r"\[\[source\.download\]\].*?(?=\n\[)", "", text, flags=re.DOTALL)
     folder.mkdir()
-    (folder / "benchmark.toml").write_text(re.sub(r"epochs = \d+", f"epochs = {EPOCHS}", text))
+    text = re.sub(r"epochs = \d+", f"epochs = {EPOCHS}", text) + "\n[evaluation]\nresamples = 1000\n"
+    (folder / "benchmark.toml").write_text(text)
     for file, count in keep.items():
         table = read(fetched / file)
         chosen = table.filter(pl.col(by).is_in(table[by].unique(maintain_order=True).head(count).to_list()))
