@@ -27,7 +27,7 @@ def read(path: Path) -> pl.DataFrame:
 
 
 def reduced(benchmark: str, home: Path, folder: Path, *, keep: dict[str, int], by: str) -> Path:
-    """Return a folder with the fetched benchmark, of each file the first `keep` values of `by`, one epoch, few resamples."""
+    """Return a folder with the fetched benchmark, the first `keep` values of `by` of each file, and little to do."""
     ab_assets(home, "fetch", benchmark)
     fetched = Home(home).folder(benchmark)
     text = (fetched / "benchmark.toml").read_text()
