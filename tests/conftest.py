@@ -26,6 +26,11 @@ os.environ["AB_ASSETS_HOME"] = str(_ROOT / "home")
 from ab_assets.home import Home
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with tests that mostly wait, so that others run beside them."""
+    items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in ("ui", "cluster")))
+
+
 def pytest_unconfigure() -> None:
     shutil.rmtree(_ROOT, ignore_errors=True)
 
