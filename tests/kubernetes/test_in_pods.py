@@ -147,7 +147,7 @@ def test_a_pod_out_of_memory_gets_the_next_memory_step_and_then_succeeds(home, n
     nothing_is_left(namespace, shared)
 
 
-CANNOT_START = {  # without a GPU, except where it is GPUs that are missing: others may hold them
+CANNOT_START = {  # without a GPU, except where it is about GPUs: others may hold them
     "image = 'registry.invalid/none:1'": ("ImagePull", "registry.invalid/none:1"),
     "image = 'No:Image:Name'": ("ImagePull", "InvalidImageName"),
     "gpus = 5": ("Unschedulable", "Insufficient nvidia.com/gpu"),
@@ -161,7 +161,7 @@ def test_a_pod_that_cannot_start_ends_in_its_cause_without_another(home, namespa
     settings = (shared.root / "kubernetes.toml").read_text()
     for line, (cause, detail) in CANNOT_START.items():
         (shared.root / "kubernetes.toml").write_text(
-            f"{settings}[models.twin-bert]\n{line}\n{'' if 'gpus' in line else 'gpus = 0'}\n"
+            f"{settings}[models.twin-bert]\n{line}\n{'' if 'gpus' in line or 'runtime' in line else 'gpus = 0'}\n"
         )
         error = failure(shared)
         assert error.cause == cause, line

@@ -124,7 +124,8 @@ def test_a_progress_bar_is_one_line_of_a_log(cluster, api):
 
 
 def test_without_a_cluster_the_way_to_one_is_said(monkeypatch, tmp_path):
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nothing"))
+    # the client has read the environment when it was imported
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "nothing"))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     with pytest.raises(UnavailableError, match="KUBECONFIG"):
         connect(Installation(image="lab/ab-assets:1"))
