@@ -156,8 +156,9 @@ CANNOT_START = {  # without a GPU, except where it is about GPUs: others may hol
 }
 
 
+@pytest.mark.long
 def test_a_pod_that_cannot_start_ends_in_its_cause_without_another(home, namespace):
-    shared = home("waiting = { schedule_minutes = 0.1, trouble_minutes = 0.1, grace_seconds = 1 }\n")
+    shared = home("waiting = { schedule_minutes = 0.5, trouble_minutes = 0.1, grace_seconds = 1 }\n")
     settings = (shared.root / "kubernetes.toml").read_text()
     for line, (cause, detail) in CANNOT_START.items():
         (shared.root / "kubernetes.toml").write_text(
