@@ -236,7 +236,9 @@ def shown(instance, ref):
     ).records
     found = records[0].asset_materialization
     metadata = {
-        name: value.value for name, value in found.metadata.items() if name not in {"reused", "path", "report", "why"}
+        name: value.value
+        for name, value in found.metadata.items()
+        if name not in {"reused", "path", "report", "why", "provenance"}
     }
     gathers = ref.asset in {"metric_table", "report"}  # whose runs saw models that are not compared, too
     own = {key: "" if "event_pointer" in key or (gathers and "input_data" in key) else value
