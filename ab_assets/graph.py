@@ -335,6 +335,9 @@ NODES: Mapping[str, Node] = {
 
 # What one load of a model's weights makes, upstream first.
 PRODUCTS = ("embeddings", "fine_tuned_checkpoint", "shuffled_label_checkpoint", "predictions", "attention")
+CANDIDATES = "candidate_predictions"
+COMPUTED = (*PRODUCTS, CANDIDATES)
+"""What a model itself computes, upstream first."""
 
 
 def recipe_of(spec: ModelSpec, benchmark: Benchmark) -> Recipe:

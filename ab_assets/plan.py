@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from ab_assets.artifacts.fingerprint import changes, file_digest
 from ab_assets.artifacts.store import Ref
 from ab_assets.errors import CorruptArtifactError
-from ab_assets.graph import NODES, Node, question_of
+from ab_assets.graph import CANDIDATES, NODES, Node, question_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -80,9 +80,7 @@ def _plan_one(
     steps: dict[Ref, Step] = {}
     shown: dict[Ref, Artifact | None] = {}
     for node in NODES.values():
-        if node.name == "candidate_predictions" and not has_candidates(
-            benchmark, shown.get(Ref("curated_dataset", benchmark.name))
-        ):
+        if node.name == CANDIDATES and not has_candidates(benchmark, shown.get(Ref("curated_dataset", benchmark.name))):
             continue
         for model in benchmark.models if node.per_model else (None,):
             ref = Ref(node.name, benchmark.name, model)
@@ -153,7 +151,7 @@ def question_for(
     found = dict(inputs)
     if ref.asset == "raw_dataset":
         found |= source_digests(benchmark, folder, digest)
-    elif ref.asset == "candidate_predictions":
+    elif ref.asset == CANDIDATES:
         found |= candidate_digests(benchmark, folder, digest)
     return question_of(ref.asset, benchmark, found, spec=catalogue[ref.model] if ref.model else None)
 

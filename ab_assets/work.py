@@ -9,7 +9,7 @@ from ab_assets.artifacts.publication import Outcome, known_answer, publish_once
 from ab_assets.artifacts.store import Ref
 from ab_assets.candidates import draw_up_candidates
 from ab_assets.errors import MissingArtifactError
-from ab_assets.graph import PRODUCTS
+from ab_assets.graph import CANDIDATES, COMPUTED
 from ab_assets.plan import question_now
 from ab_assets.products import products_for
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ab_assets.artifacts.costs import Meter
     from ab_assets.home import Home
     from ab_assets.progress import Progress
-
-CANDIDATES = "candidate_predictions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,7 @@ class Work:
 
     def refs(self) -> list[Ref]:
         """Return the wanted partitions, upstream first."""
-        return [Ref(asset, self.benchmark, self.model) for asset in (*PRODUCTS, CANDIDATES) if asset in self.wanted]
+        return [Ref(asset, self.benchmark, self.model) for asset in COMPUTED if asset in self.wanted]
 
 
 def run_work(home: Home, work: Work, progress: Progress, meter: Meter | None = None) -> Iterator[Outcome]:

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from resources.compute import Compute
 
 _LAPTOP = Path(__file__).resolve().parents[1] / "deploy" / "laptop"
-_SETTINGS = {1: _LAPTOP / "dagster.yaml", 2: _LAPTOP / "dagster-with-pods.yaml"}
-"""By whether one model runs at a time, or several."""
+_ONE_AT_A_TIME, _SIDE_BY_SIDE = _LAPTOP / "dagster.yaml", _LAPTOP / "dagster-with-pods.yaml"
+SHIPPED = (_ONE_AT_A_TIME, _SIDE_BY_SIDE)
+"""Dagster's settings on a laptop, by how many models run at once."""
 
 # Set by Kubernetes in every container:
 # https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
@@ -65,10 +66,10 @@ def prepare_dagster_home(home: Home) -> Path:
     if _IN_A_POD in os.environ and (given / "dagster.yaml").is_file():
         return given
     home.dagster.mkdir(parents=True, exist_ok=True)
-    settings, shipped = home.dagster / "dagster.yaml", [file.read_text("utf-8") for file in _SETTINGS.values()]
-    wanted = _SETTINGS[min(2, compute_here().side_by_side)].read_text("utf-8")
+    settings = home.dagster / "dagster.yaml"
+    wanted = (_SIDE_BY_SIDE if compute_here().side_by_side > 1 else _ONE_AT_A_TIME).read_text("utf-8")
     found = settings.read_text("utf-8") if settings.exists() else None
-    if found is None or (found in shipped and found != wanted):
+    if found is None or (found != wanted and found in [file.read_text("utf-8") for file in SHIPPED]):
         write_atomically(settings, wanted)
     return home.dagster
 

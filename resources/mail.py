@@ -7,7 +7,6 @@ import html
 import os
 import re
 import ssl
-import tomllib
 from dataclasses import dataclass
 from datetime import time
 from email.errors import MessageError
@@ -20,19 +19,18 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from ab_assets.benchmarks.reading import nearest_name
-from ab_assets.errors import BadInputError, UnreadableFileError
+from ab_assets.settings import problems_in, read_toml, refused
 
 if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
-
     from ab_assets.home import Home
 
 FILE_NAME = "mail.toml"
 USER, PASSWORD = "AB_ASSETS_SMTP_USER", "AB_ASSETS_SMTP_PASSWORD"
 
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
-_SHOWN = 60
+_ELSEWHERE = dict.fromkeys(
+    ("user", "username", "login", "password"), f"user and password come from the environment, {USER} and {PASSWORD}"
+)
 _NOT_SHOWN = ("ui", "report_url")  # someone may have written a password into them
 
 
@@ -164,13 +162,9 @@ def read_mail(home: Home) -> Mail | None:
     Raises BadInputError with every problem of the file and of the environment at once.
     """
     path = home.root / FILE_NAME
-    try:
-        values = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except FileNotFoundError:
+    if not path.is_file():
         return None
-    except (OSError, ValueError, RecursionError) as error:
-        why = str(error) if isinstance(error, tomllib.TOMLDecodeError) else type(error).__name__
-        raise UnreadableFileError(what="this is no TOML file", where=str(path), found=why) from None
+    values = read_toml(path)
     secrets = Secrets(os.environ.get(USER, ""), os.environ.get(PASSWORD, ""))
     settings, problems = _settings(values, home.root)
     if bool(secrets.user) != bool(secrets.password):
@@ -182,8 +176,7 @@ def read_mail(home: Home) -> Mail | None:
             f"{USER} and {PASSWORD}"
         )
     if problems or settings is None:
-        listed = "".join(f"\n  - {problem}" for problem in problems)
-        raise BadInputError(what=f"the mail settings have {len(problems)} problem(s):{listed}", where=str(path))
+        raise refused(path, problems, what="the mail settings")
     return Mail(settings, secrets)
 
 
@@ -192,8 +185,8 @@ def _settings(values: dict[str, Any], root: Path) -> tuple[MailSettings | None, 
     try:
         settings = MailSettings.model_validate(values)
     except ValidationError as error:
-        found = error.errors(include_url=False)
-        return None, [*[_in_words(details) for details in found], *_bad_certificates(values.get("certificates"), root)]
+        problems = problems_in(error, MailSettings, elsewhere=_ELSEWHERE, hidden=_NOT_SHOWN)
+        return None, [*problems, *_bad_certificates(values.get("certificates"), root)]
     path = str(root / Path(settings.certificates).expanduser()) if settings.certificates else ""
     return settings.model_copy(update={"certificates": path}), _bad_certificates(settings.certificates, root)
 
@@ -207,15 +200,3 @@ def _bad_certificates(name: object, root: Path) -> list[str]:
     except (OSError, ValueError):
         return [f"certificates: {path} is no PEM file with certificates"]
     return []
-
-
-def _in_words(details: ErrorDetails) -> str:
-    key = ".".join(str(part) for part in details["loc"])
-    if details["type"] == "extra_forbidden":
-        if key.lower() in ("user", "username", "login", "password"):
-            return f"unknown key {key}: user and password come from the environment, {USER} and {PASSWORD}"
-        return f"unknown key {key}. {nearest_name(key, list(MailSettings.model_fields))}"
-    if details["type"] == "missing":
-        return f"{key} is missing"
-    said = str(details["msg"]).removeprefix("Value error, ")
-    return f"{key}: {said}" + ("" if key in _NOT_SHOWN else f" (found {repr(details['input'])[:_SHOWN]})")

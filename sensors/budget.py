@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ab_assets.benchmarks.reading import nearest_name
-from ab_assets.errors import BadInputError, UnreadableFileError
+from ab_assets.settings import problems_in, read_toml, refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,23 +34,10 @@ class Budget(BaseModel):
 def read_budget(home: Home) -> Budget:
     """Return the budget of this home, by default no limit. Raises BadInputError with every problem of the file."""
     path = home.root / FILE_NAME
-    if not path.is_file():
-        return Budget()
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UnreadableFileError(what="this is no TOML file", where=str(path), found=str(error)) from error
-    try:
-        return Budget.model_validate(values)
+        return Budget.model_validate(read_toml(path))
     except ValidationError as error:
-        problems = []
-        for details in error.errors(include_url=False):
-            key = ".".join(str(part) for part in details["loc"])
-            unknown = details["type"] == "extra_forbidden"
-            said = f"unknown key. {nearest_name(key, list(Budget.model_fields))}" if unknown else details["msg"]
-            problems.append(f"\n  - {key}: {said}")
-        what = f"the settings of the automation have {len(problems)} problem(s):{''.join(problems)}"
-        raise BadInputError(what=what, where=str(path)) from error
+        raise refused(path, problems_in(error, Budget), what="the settings of the automation") from error
 
 
 def within(budget: Budget, requests: Sequence[Request], *, at_work: int, of_the_day: int) -> tuple[list[Request], str]:

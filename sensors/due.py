@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ab_assets.artifacts.fingerprint import digest_of
-from ab_assets.graph import NODES, PRODUCTS
+from ab_assets.graph import COMPUTED, NODES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 TRIES = 3
 
-COMPUTED = (*PRODUCTS, "candidate_predictions")
-"""Assets for which a model computes."""
 
 # Seconds from one failure to the next try, for each failure before: what is broken for minutes uses up no tries.
 PAUSES = (60.0, 300.0)

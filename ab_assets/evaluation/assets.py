@@ -11,6 +11,7 @@ from ab_assets.evaluation.scores import Scored, score
 from ab_assets.evaluation.table import side_by_side, summary_of
 from ab_assets.evaluation.thresholds import thresholds
 from ab_assets.evaluation.units import resampling_units
+from ab_assets.graph import CANDIDATES
 from ab_assets.partitions import grid_of
 from ab_assets.plan import has_candidates, missing_models
 from ab_assets.splits.certified import certified_roles
@@ -95,8 +96,8 @@ def candidate_predictions(
     declared = home.home.benchmark(benchmark)
     curated = home.home.store.current(Ref("curated_dataset", benchmark))
     if model not in declared.models or not has_candidates(declared, curated):
-        return not_compared("candidate_predictions", "there are no rows without a label, or this model is not listed")
-    work = Work(benchmark, model, frozenset({"candidate_predictions"}), force=config.force)
+        return not_compared(CANDIDATES, "there are no rows without a label, or this model is not listed")
+    work = Work(benchmark, model, frozenset({CANDIDATES}), force=config.force)
     (outcome,) = compute.run(context, home.home, work, reporting.progress(context.log))
     return materialized(outcome, _candidates_shown(outcome.artifact))
 

@@ -14,9 +14,9 @@ from ab_assets.artifacts.fingerprint import digest_of
 from ab_assets.artifacts.publication import Outcome
 from ab_assets.artifacts.store import Ref
 from ab_assets.errors import AbAssetsError, ComputeFailedError
-from ab_assets.graph import question_of
+from ab_assets.graph import CANDIDATES, question_of
 from ab_assets.plan import candidate_digests
-from ab_assets.work import CANDIDATES, answered
+from ab_assets.work import answered
 from resources.compute import Compute
 from resources.kubernetes.causes import Cause
 from resources.kubernetes.cluster import Cluster, OutageError, RefusalError, connect

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ab_assets.artifacts.durable import write_atomically
 from resources.kubernetes.causes import Cause, Ending, Seen, State, grace_seconds, in_order, judge
 from resources.kubernetes.cluster import OutageError, RefusalError
 from resources.kubernetes.manifest import ATTEMPT, CONTAINER, WORK
@@ -177,10 +178,8 @@ class Follower:
             "scheduled": scheduled[0].get("lastTransitionTime") if scheduled else None,
             "started": started,
         }
-        whole = self._folder / f"times-{self._launch.attempt}.part"
         with suppress(FileNotFoundError):  # another run that follows the same work has collected it
-            whole.write_text(json.dumps(times), encoding="utf-8")
-            whole.replace(whole.with_suffix(".json"))
+            write_atomically(self._folder / f"times-{self._launch.attempt}.json", json.dumps(times))
         self._timed = True
 
     def _print(self, pod: Thing | None) -> None:

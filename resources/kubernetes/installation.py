@@ -6,25 +6,22 @@ None of it enters a fingerprint: a model that moves to other GPUs, memory or ima
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ab_assets.benchmarks.reading import nearest_name
-from ab_assets.errors import BadInputError, UnknownNameError, UnreadableFileError
+from ab_assets.errors import UnknownNameError
+from ab_assets.settings import problems_in, read_toml, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from pydantic_core import ErrorDetails
-
     from ab_assets.home import Home
     from ab_assets.models.specification import ModelSpec, Needs
 
 VARIABLE = "AB_ASSETS_KUBERNETES"
 FILE_NAME = "kubernetes.toml"
+_SETTINGS = "the Kubernetes settings"
 
 # RFC 1123, as Kubernetes checks it: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
 ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
@@ -142,14 +139,9 @@ def read_installation(home: Home) -> Installation:
             hint=f"Write it (docs/kubernetes.md; the least is a line: image = ...), or name another in {VARIABLE}.",
         )
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UnreadableFileError(what="this is no TOML file", where=str(path), found=str(error)) from error
-    try:
-        found = Installation.model_validate(values)
+        found = Installation.model_validate(read_toml(path))
     except ValidationError as error:
-        problems = [_in_words(details) for details in error.errors(include_url=False)]
-        raise _refused(path, problems) from error
+        raise refused(path, problems_in(error, Installation), what=_SETTINGS) from error
     catalogue = home.catalogue()
     problems = [
         f"[models.{name}] is no model of the catalogue. {nearest_name(name, list(catalogue))}"
@@ -160,25 +152,5 @@ def read_installation(home: Home) -> Installation:
     if template is not None and not template.is_file():
         problems.append(f"pod_template: there is no file {template}")
     if problems:
-        raise _refused(path, problems)
+        raise refused(path, problems, what=_SETTINGS)
     return found.model_copy(update={"pod_template": str(template or "")})
-
-
-def _refused(path: Path, problems: Sequence[str]) -> BadInputError:
-    listed = "".join(f"\n  - {problem}" for problem in problems)
-    return BadInputError(what=f"the Kubernetes settings have {len(problems)} problem(s):{listed}", where=str(path))
-
-
-def _in_words(details: ErrorDetails) -> str:
-    location = tuple(str(part) for part in details["loc"])
-    key = ".".join(location)
-    if details["type"] == "extra_forbidden":
-        return f"unknown key {key}. {nearest_name(location[-1], list(_fields(location[:-1])))}"
-    if details["type"] == "missing":
-        return f"{key} is missing"
-    return f"{key}: {details['msg']} (found {details['input']!r})"
-
-
-def _fields(location: tuple[str, ...]) -> Mapping[str, object]:
-    tables: dict[str, type[Table]] = {"home": HomeVolume, "gpu": Gpu, "waiting": Waiting, "models": ModelSettings}
-    return (tables[location[0]] if location else Installation).model_fields

@@ -196,7 +196,7 @@ def test_what_is_copied_is_enough(tmp_path):
 from pathlib import Path
 import ab_assets.definitions, ab_assets.cli, ab_assets.worker, ab_assets.commands.intake, jobs.launching, jobs.serving
 assert Path(ab_assets.definitions.__file__).is_relative_to(Path.cwd()), ab_assets.definitions.__file__
-assert all(file.is_file() for file in jobs.launching._SETTINGS.values())
+assert all(file.is_file() for file in jobs.launching.SHIPPED)
 assert jobs.serving.WORKSPACE.is_file()
 assert (ab_assets.commands.intake.DEFINED / "demo-specificity" / "benchmark.toml").is_file()
 """

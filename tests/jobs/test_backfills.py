@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import time
 
 import pytest
 from dagster import DagsterRunStatus
 from dagster._core.execution.backfill import BulkActionStatus
 from dagster._core.test_utils import create_run_for_test
+from live_daemon import live_daemon
 from tests_support import SPECIFICITY, TWINS, write_paratope, write_specificity
 
 from ab_assets.commands.backfilling import start, watch
@@ -136,23 +133,13 @@ def test_command_and_api_ask_for_the_same_and_the_daemon_makes_it(two, tmp_path)
         "DAGSTER_HOME": str(prepare_dagster_home(two)),
     }
     log = tmp_path / "daemon.log"
-    with log.open("w") as stream, open_instance(two) as instance:
+    with open_instance(two) as instance:
         ours = launch(instance, "prepare", ["both", "one"], priority=5)
-        daemon = subprocess.Popen(
-            [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(WORKSPACE)],
-            env=os.environ | environment, stdout=stream, stderr=stream, start_new_session=True,
-        )  # fmt: skip
-        try:
+        with live_daemon(log, environment) as daemon:
             theirs = asked_by_the_api(instance, ["both", "one"])
             until(lambda: progressed(instance, ours).over and progressed(instance, theirs).over, daemon, log)
             first, second = instance.get_backfill(ours), instance.get_backfill(theirs)
             assert not missing_daemons(instance)
-        finally:
-            daemon.send_signal(signal.SIGINT)
-            try:
-                daemon.wait(60)
-            except subprocess.TimeoutExpired:
-                os.killpg(daemon.pid, signal.SIGKILL)
         assert first.selector_id == second.selector_id
         assert (first.status, first.partition_names) == (second.status, second.partition_names)
         found = [progressed(instance, one) for one in (ours, theirs)]

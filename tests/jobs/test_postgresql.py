@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -15,6 +11,7 @@ from dagster import AssetKey, RunsFilter, build_sensor_context
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.loader import LoadingContextForTest
+from live_daemon import live_daemon
 from postgresql import postgresql
 
 from ab_assets.artifacts.store import Ref
@@ -25,7 +22,6 @@ from ab_assets.progress import silent
 from jobs.backfills import launch, missing_daemons, progressed
 from jobs.launching import open_instance, register, run_job
 from jobs.rebuilding import rebuild_catalogue
-from jobs.serving import WORKSPACE
 from resources.home import HomeResource
 
 pytestmark = pytest.mark.ui
@@ -91,20 +87,9 @@ def daemon_makes(home, instance, pairs, log):
         "AB_ASSETS_AUTOMATION": "off",
         "DAGSTER_HOME": str(home.dagster),
     }
-    with log.open("w") as stream:
-        daemon = subprocess.Popen(
-            [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(WORKSPACE)],
-            env=os.environ | environment, stdout=stream, stderr=stream, start_new_session=True,
-        )  # fmt: skip
-    try:
+    with live_daemon(log, environment) as daemon:
         end = time.monotonic() + DEADLINE_SECONDS
         while not progressed(instance, backfill).over and daemon.poll() is None and time.monotonic() < end:
             time.sleep(0.5)
         assert not missing_daemons(instance), log.read_text()[-4000:]
-    finally:
-        daemon.send_signal(signal.SIGINT)
-        try:
-            daemon.wait(60)
-        except subprocess.TimeoutExpired:
-            os.killpg(daemon.pid, signal.SIGKILL)
     return progressed(instance, backfill).counts()

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 
 import pytest
 from dagster import DagsterInstance, RunsFilter
+from live_daemon import live_daemon
 from mail_server import PASSWORD, USER, mail_server
 from tests_support import TWINS, antibody_rows, write_csv, write_specificity
 
 from ab_assets.artifacts.store import Ref
 from ab_assets.home import Home
 from jobs.launching import prepare_dagster_home
-from jobs.serving import WORKSPACE
 from sensors.arrivals import is_taken
 from sensors.folders import look_at, read_seen
 from sensors.runs import ACTIVE
@@ -56,28 +52,14 @@ def live(tmp_path):
     }
     with (
         mail_server(auth=True) as box,
-        log.open("w") as stream,
         DagsterInstance.from_config(str(home.dagster)) as instance,
     ):
         (home.root / "mail.toml").write_text(
             f'host = "127.0.0.1"\nport = {box.port}\nsecurity = "none"\nsender = "ab-assets@lab.example"\n'
             'recipients = ["you@lab.example"]\n'
         )
-        daemon = subprocess.Popen(
-            [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(WORKSPACE)],
-            env=os.environ | environment,
-            stdout=stream,
-            stderr=stream,
-            start_new_session=True,
-        )
-        try:
+        with live_daemon(log, environment) as daemon:
             yield home, instance, daemon, log, box
-        finally:
-            daemon.send_signal(signal.SIGINT)
-            try:
-                daemon.wait(60)
-            except subprocess.TimeoutExpired:
-                os.killpg(daemon.pid, signal.SIGKILL)
 
 
 def ticks(instance, name):
