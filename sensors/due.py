@@ -131,7 +131,7 @@ def _asked(
     requests, later, left_out = [], [], []
     for target in targets:
         open_ = [step for step in stages[target] if step.reasons and not step.answered]
-        asked_for = digest_of({str(step.ref): step.asked for step in open_})
+        asked_for = digest_of({str(step.ref): step.posed for step in stages[target]})
         streak = _streak(asked_for, past(target))
         if why_not := _given_up(streak, tries):
             left_out.append(f"{target}: {why_not}")
