@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -30,6 +30,7 @@ class Step:
     """One partition of one asset. `reasons` is empty exactly when it is fresh.
 
     `asked`: the fingerprint of what a run would ask of its inputs now, "" for a model that is not in the catalogue.
+    `posed`: the same without what its own job makes, so that it stays while that job goes on.
     `answered`: what it shows answers that; a report made without a model that is still missing is stale and answered.
     `changes`: in what the question differs from the one that it shows an answer to; they come first in `reasons`.
     """
@@ -38,6 +39,7 @@ class Step:
     status: Status
     reasons: tuple[str, ...] = ()
     asked: str = ""
+    posed: str = ""
     answered: bool = False
     changes: tuple[Change, ...] = ()
 
@@ -91,18 +93,22 @@ def _plan_one(
             inputs = {source: found.digest for source in upstream if (found := shown[source])}
             before = [steps[source] for source in upstream]
             missing = {step.ref.model for step in before if step.reasons and step.ref.model and model is None}
-            given = _named(inputs, node)
-            asked = full = question_for(ref, benchmark, folder, given, catalogue, digest=digest)
+            asked = full = question_for(ref, benchmark, folder, _named(inputs, node), catalogue, digest=digest)
             if missing:
                 asked = question_for(ref, benchmark, folder, _named(inputs, node, missing), catalogue)
+            given = {one: sha for one, sha in inputs.items() if NODES[one.asset].job != node.job}
+            posed = asked
+            if len(given) < len(inputs):
+                posed = question_for(ref, benchmark, folder, _named(given, node, missing), catalogue, digest=digest)
             unmade = {input_name(source, node) for source in upstream if shown[source] is None}
             try:
                 shown[ref] = store.current(ref)
             except CorruptArtifactError as error:
                 reasons = (f"cannot be read: {error.problem.what}", *_waiting(before))
-                shown[ref], steps[ref] = None, Step(ref, "stale", reasons, asked.fingerprint)
+                shown[ref], step = None, Step(ref, "stale", reasons, asked.fingerprint)
             else:
-                steps[ref] = _step(ref, shown[ref], full, asked.fingerprint, before, unmade=unmade)
+                step = _step(ref, shown[ref], full, asked.fingerprint, before, unmade=unmade)
+            steps[ref] = replace(step, posed=posed.fingerprint)
     return list(steps.values())
 
 
@@ -130,7 +136,8 @@ def _step(
     if damaged:
         reasons.insert(0, f"files are missing from the store: {', '.join(damaged)}")
     answered = not damaged and shown.fingerprint == asked
-    return Step(ref, "stale" if reasons else "fresh", tuple(reasons), asked, answered, tuple(changed))
+    status: Status = "stale" if reasons else "fresh"
+    return Step(ref, status, tuple(reasons), asked, answered=answered, changes=tuple(changed))
 
 
 def _waiting(upstream: Sequence[Step]) -> list[str]:

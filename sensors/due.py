@@ -10,7 +10,7 @@ import itertools
 import math
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ab_assets.artifacts.fingerprint import digest_of
 from ab_assets.graph import COMPUTED, NODES
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from ab_assets.graph import Job
     from ab_assets.plan import Step
 
-TRIES = 3
+How: TypeAlias = Literal["succeeded", "failed", "refused", "canceled"]
+"""`refused`: it failed for its input, which no other try changes."""
 
+TRIES = 3
 
 # Seconds from one failure to the next try, for each failure before: what is broken for minutes uses up no tries.
 PAUSES = (60.0, 300.0)
@@ -50,7 +52,7 @@ class Ended:
     """A run that this sensor had asked for and that is over: which question, how it ended, how many seconds ago."""
 
     asked_for: str
-    how: Literal["succeeded", "failed", "canceled"]
+    how: How
     ago: float = math.inf
 
 
@@ -129,7 +131,7 @@ def _asked(
     requests, later, left_out = [], [], []
     for target in targets:
         open_ = [step for step in stages[target] if step.reasons and not step.answered]
-        asked_for = digest_of({str(step.ref): step.asked for step in open_})
+        asked_for = digest_of({str(step.ref): step.posed for step in stages[target]})
         streak = _streak(asked_for, past(target))
         if why_not := _given_up(streak, tries):
             left_out.append(f"{target}: {why_not}")
@@ -158,6 +160,8 @@ def _given_up(streak: Sequence[Ended], tries: int) -> str:
     """Return why a question is not asked again after the runs that asked it last, newest first; else ""."""
     if streak and streak[0].how == "canceled":
         return "someone canceled its run; run it from the UI, or change what it reads"
+    if streak and streak[0].how == "refused":
+        return "what it reads is refused, as its run says; it is asked for again when that has changed"
     if len(streak) < tries:
         return ""
     if streak[0].how == "succeeded":

@@ -6,14 +6,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
 from resources.runs import process_of
+from sensors.run_errors import run_error
 from sensors.runs import ACTIVE, HOW, PARTITION, partition_key, targets_of
 
 if TYPE_CHECKING:
-    from dagster_shared.error import SerializableErrorInfo
-
     from sensors.due import Target
 
 _RUNS_LOOKED_AT = 10
@@ -44,23 +43,8 @@ def last_failure(instance: DagsterInstance, target: Target) -> Failure | None:
     for run in instance.get_runs(RunsFilter(statuses=list(HOW), tags=tags), limit=_RUNS_LOOKED_AT):
         if target in targets_of(run):
             failed = run.status is DagsterRunStatus.FAILURE
-            return Failure(run.run_id, why_failed(instance, run.run_id)) if failed else None
+            return Failure(run.run_id, run_error(instance, run.run_id).words) if failed else None
     return None
-
-
-def why_failed(instance: DagsterInstance, run_id: str) -> str:
-    """Return the error that ended a run, without Dagster's own around it."""
-    for entry in instance.all_logs(run_id, of_type=DagsterEventType.STEP_FAILURE):
-        data = entry.get_dagster_event().step_failure_data
-        if data.user_failure_data is not None and data.user_failure_data.description:
-            return str(data.user_failure_data.description)
-        if data.error is not None:
-            return _in_words(data.error)
-    for entry in instance.all_logs(run_id, of_type=DagsterEventType.PIPELINE_FAILURE):
-        event = entry.get_dagster_event()
-        error = getattr(event.event_specific_data, "error", None)  # a run that is ended from outside has none
-        return _in_words(error) if error is not None else str(event.message or "")
-    return ""
 
 
 def silent_runs(instance: DagsterInstance, seconds: float, now: float | None = None) -> list[Silent]:
@@ -82,11 +66,3 @@ def silent_runs(instance: DagsterInstance, seconds: float, now: float | None = N
 def _name(run: DagsterRun) -> str:
     targets = targets_of(run)
     return str(targets[0]) if len(targets) == 1 else f"{run.job_name}[{run.tags.get(PARTITION, '')}]"
-
-
-def _in_words(error: SerializableErrorInfo) -> str:
-    while error.cause is not None and (error.cls_name or "").startswith("Dagster"):
-        error = error.cause
-    name, _, message = error.message.partition(": ")
-    ours = name.startswith("ab_assets.")
-    return message.strip() if ours else error.message.strip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
@@ -14,9 +14,12 @@ from ab_assets.keys import is_key
 from ab_assets.partitions import BENCHMARK, MODEL, grid_key
 from resources.runs import process_of
 from sensors.due import TRIES, Ended, Target
+from sensors.run_errors import run_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from sensors.due import How
 
 ASKED_BY, ASKED_FOR, WHY = "ab_assets/asked_by", "ab_assets/asked_for", "ab_assets/why"
 COMPUTES = "ab_assets/computes"
@@ -32,7 +35,7 @@ ACTIVE = [
     DagsterRunStatus.CANCELING,
     DagsterRunStatus.SUSPENDED,
 ]
-HOW: Mapping[DagsterRunStatus, Literal["succeeded", "failed", "canceled"]] = {
+HOW: Mapping[DagsterRunStatus, How] = {
     DagsterRunStatus.SUCCESS: "succeeded",
     DagsterRunStatus.FAILURE: "failed",
     DagsterRunStatus.CANCELED: "canceled",
@@ -76,11 +79,16 @@ def ended(instance: DagsterInstance, target: Target, now: float | None = None) -
     return [
         Ended(
             record.dagster_run.tags.get(ASKED_FOR, ""),
-            HOW[record.dagster_run.status],
+            _how(instance, record.dagster_run),
             now - (record.end_time or record.update_timestamp.timestamp()),
         )
         for record in records
     ]
+
+
+def _how(instance: DagsterInstance, run: DagsterRun) -> How:
+    how = HOW[run.status]
+    return "refused" if how == "failed" and run_error(instance, run.run_id).is_refusal else how
 
 
 def partition_key(target: Target) -> str:

@@ -10,6 +10,7 @@ from tests_support import SPECIFICITY, write_paratope, write_specificity
 
 from ab_assets.artifacts.store import Ref
 from ab_assets.errors import MissingArtifactError
+from ab_assets.graph import NODES
 from ab_assets.home import Home
 from ab_assets.models.catalogue import load_catalogue
 from ab_assets.plan import plan, question_now
@@ -139,6 +140,23 @@ def test_what_a_run_would_ask_is_what_the_run_asks(eleven, made):
                 continue
             assert step.asked == asked
             assert step.answered == (not step.reasons)
+
+
+def test_what_a_job_has_made_of_its_own_changes_nothing_of_what_it_was_posed(made):
+    def posed():
+        return {step.ref: (step.posed, step.asked) for step in steps_of(made, "tiny-specificity")}
+
+    before = posed()
+    for asset in ("curated_dataset", "fine_tuned_checkpoint", "predictions", "metric_table"):
+        job, pointers = NODES[asset].job, made.store.root / "current" / asset
+        away = pointers.rename(made.store.root / "away")
+        try:
+            after = posed()
+        finally:
+            away.rename(pointers)
+        ours = [ref for ref in before if NODES[ref.asset].job == job]
+        assert [before[ref][0] for ref in ours] == [after[ref][0] for ref in ours]
+        assert [before[ref][1] for ref in ours] != [after[ref][1] for ref in ours]
 
 
 def test_a_report_without_the_model_that_is_stale_is_stale_and_answered(made):

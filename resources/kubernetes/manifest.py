@@ -124,6 +124,8 @@ def _pod(launch: Launch, spec: ModelSpec, installation: Installation, deadline: 
         "restartPolicy": "Never",
         "activeDeadlineSeconds": deadline,
         "terminationGracePeriodSeconds": installation.waiting.grace_seconds,
+        # A process that is the first of its namespace is not ended by SIGTERM before it asks to hear of it.
+        "shareProcessNamespace": True,
         "serviceAccountName": installation.service_account,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,

@@ -205,6 +205,7 @@ def test_a_run_meets_the_restricted_standard_under_its_own_account(run_worker):
     assert violations(pod) == []
     assert pod["serviceAccountName"] == "ab-assets-run"
     assert pod["terminationGracePeriodSeconds"] == 180
+    assert pod["shareProcessNamespace"] is True
     assert run_worker["spec"]["template"]["metadata"]["labels"]["ab-assets/role"] == "run"
 
 

@@ -85,7 +85,7 @@ def running(namespace, tmp_path_factory):
         yield Running(deployment, deployment.start(), home)
     finally:
         for kind in ("jobs", "pods"):
-            kubectl("-n", namespace.name, "delete", kind, "--all", "--grace-period=5")
+            kubectl("-n", namespace.name, "delete", kind, "--all", "--grace-period=5", "--wait=false")
 
 
 @pytest.fixture

@@ -145,6 +145,8 @@ def test_progress_is_in_the_runs_log_when_nobody_else_hears_it(place):
 
 def test_cancelled_work_ends_leaves_no_half_result_and_can_be_asked_for_again(place):
     home, compute = place()
+    models = home.root / "models" / "twins.toml"  # a pod works on while it is told
+    models.write_text(models.read_text().replace("epochs = 2", "epochs = 30, patience = 30"))
 
     def cancel(message, done, total):
         if message.startswith("epoch"):

@@ -24,10 +24,11 @@ class Made:
             for model in ("one", "two") if node.per_model else (None,):
                 target = Target(node.job, "b", model)
                 reasons = ("not made yet",) if target in stale else ()
-                asked = f"{name} {model} of {content}"
+                posed = f"{name} {model} of {content}"
+                asked = posed if reasons else f"{posed}, made"
                 known = not reasons or (answered and target == REPORT)
                 status = "stale" if reasons else "fresh"
-                self.steps.append(Step(Ref(name, "b", model), status, reasons, asked, answered=known))
+                self.steps.append(Step(Ref(name, "b", model), status, reasons, asked, posed, answered=known))
 
 
 def ask(made: Made, running=(), past=None, cannot=None) -> Due:
@@ -173,7 +174,7 @@ def with_reasons(reasons: dict[str, tuple[str, ...]], *, model: str = "one") -> 
     """Return a plan in which these assets of a model are stale for these reasons, and so is the report."""
     made = Made(REPORT)
     made.steps = [
-        Step(step.ref, "stale", reasons[step.ref.asset], step.asked)
+        Step(step.ref, "stale", reasons[step.ref.asset], step.asked, step.posed)
         if step.ref.asset in reasons and step.ref.model == model
         else step
         for step in made.steps

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 
 import pytest
-from dagster import DagsterInstance, DagsterRunStatus, job, op
+from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.test_utils import create_run_for_test
+from failing_runs import failing
 
-from ab_assets.errors import BadInputError, FitFailedError
+from ab_assets.errors import FitFailedError
 from sensors.due import Target
-from sensors.failures import last_failure, silent_runs, why_failed
+from sensors.failures import last_failure, silent_runs
 
 PREPARE, ONE = Target("prepare", "tiny"), Target("evaluate", "tiny", "one")
 TAGS = {"dagster/partition": "tiny"}
@@ -20,34 +21,6 @@ TAGS = {"dagster/partition": "tiny"}
 def instance():
     with DagsterInstance.ephemeral() as instance:
         yield instance
-
-
-def failing(instance, error: Exception, name="prepare", tags=TAGS) -> str:
-    @op
-    def step() -> None:
-        raise error
-
-    @job(name=name)
-    def made() -> None:
-        step()
-
-    return made.execute_in_process(instance=instance, raise_on_error=False, tags=tags).run_id
-
-
-def test_our_own_error_is_told_in_its_words(instance):
-    failing(instance, BadInputError(what="the file is empty", where="a.csv:1", hint="Fill it."))
-    assert last_failure(instance, PREPARE).why == "a.csv:1: the file is empty. Fill it."
-
-
-def test_another_error_keeps_its_name(instance):
-    failing(instance, ZeroDivisionError("division by zero"))
-    assert last_failure(instance, PREPARE).why == "ZeroDivisionError: division by zero"
-
-
-def test_a_run_that_was_ended_from_outside_says_by_what(instance):
-    run = create_run_for_test(instance, "prepare", status=DagsterRunStatus.STARTED, tags=TAGS)
-    instance.report_run_failed(run, "The process 7 is gone.")
-    assert "The process 7 is gone." in why_failed(instance, run.run_id)
 
 
 def test_the_last_run_counts_and_only_if_it_failed(instance):

@@ -149,7 +149,7 @@ def test_what_was_complete_before_mail_was_set_up_is_no_news(finished):
     assert finished.look()[0] == []
 
 
-def test_a_round_that_fails_for_good_is_told_with_the_error_and_its_run(lab):
+def test_rows_that_are_refused_are_told_at_once_with_the_error_and_its_run(lab):
     lab.add()
     write_csv(
         lab.home.folder("tiny") / "antibodies.csv", [{**row, "binds": "<i>maybe</i>"} for row in antibody_rows(9)]
@@ -157,20 +157,27 @@ def test_a_round_that_fails_for_good_is_told_with_the_error_and_its_run(lab):
     lab.automation.arrive()
     tags = lab.automation.asked()[0]["prepare", "tiny"]
     assert not lab.automation.run("prepare", tags)
-    assert lab.look()[0] == []  # it is asked for again
     [failed] = lab.instance.get_runs()
-    for _ in range(2):
-        create_run_for_test(lab.instance, "prepare", status=DagsterRunStatus.FAILURE, tags=dict(tags))
-    assert not lab.automation.run("prepare", tags)
     assert lab.look()[0] == ["tiny: no report, 1 failed or left out"]
     text, html = lab.body(), lab.body("html")
-    assert "prepare[tiny]: failed 3 times" in " ".join(text.split())
+    assert "prepare[tiny]: what it reads is refused" in " ".join(text.split())
     assert "<i>maybe</i>" in text
     assert "<i>maybe" not in html
-    newest = lab.instance.get_runs(limit=1)[0].run_id
-    assert f"https://dagster.example/runs/{newest}" in html
-    assert failed.run_id != newest
+    assert f"https://dagster.example/runs/{failed.run_id}" in html
+    assert lab.automation.asked()[0] == {}
     assert lab.look()[0] == []
+
+
+def test_what_fails_for_another_reason_is_told_when_it_is_given_up_with_its_newest_run(lab):
+    lab.add()
+    tags = lab.automation.asked()[0]["prepare", "tiny"]
+    for _ in range(2):
+        create_run_for_test(lab.instance, "prepare", status=DagsterRunStatus.FAILURE, tags=dict(tags))
+        assert lab.look()[0] == []  # it is asked for again
+    newest = create_run_for_test(lab.instance, "prepare", status=DagsterRunStatus.FAILURE, tags=dict(tags))
+    assert lab.look()[0] == ["tiny: no report, 1 failed or left out"]
+    assert "prepare[tiny]: failed 3 times" in " ".join(lab.body().split())
+    assert f"https://dagster.example/runs/{newest.run_id}" in lab.body("html")
 
 
 def test_at_the_deadline_it_goes_out_with_what_is_there(lab, made):

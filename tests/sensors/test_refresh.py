@@ -90,6 +90,19 @@ def test_after_three_failures_it_is_named_and_other_content_is_asked_for(tiny):
     assert list(tiny.asked()[0]) == [("prepare", "tiny")]
 
 
+def test_a_run_that_is_canceled_half_way_is_not_asked_for_again(tiny):
+    tiny.run("prepare", tiny.asked()[0]["prepare", "tiny"])
+    tags = tiny.asked()[0]["evaluate", "tiny|twin-bert"]
+    assert tiny.run("evaluate", tags)
+    for asset in ("predictions", "model_metrics"):
+        shutil.rmtree(tiny.home.store.root / "current" / asset)
+    ended(tiny, "evaluate", tags, DagsterRunStatus.CANCELED)
+    assert list(tiny.asked()[0]) == [("report", "tiny")]
+    for target in ("embeddings", "fine_tuned_checkpoint"):
+        shutil.rmtree(tiny.home.store.root / "current" / target)
+    assert list(tiny.asked()[0]) == [("report", "tiny")]
+
+
 def test_content_that_goes_back_to_what_it_was_is_not_swallowed(tiny):
     file, digests = tiny.home.folder("tiny") / "antibodies.csv", []
     for seed in (1, 5, 1):

@@ -130,6 +130,10 @@ def test_no_pod_can_talk_to_the_api():
     assert not [one for one in pod["volumes"] if "projected" in one]
 
 
+def test_a_worker_that_still_starts_can_be_told_to_stop():
+    assert pod_of(rendered(PLAIN, CATALOGUE["antiberty"]))["shareProcessNamespace"] is True
+
+
 def test_shared_memory_is_as_large_as_the_model_needs():
     settings = PLAIN | {"models": {"antiberty": {"shm_gib": 2.5}}}
     job = rendered(settings, CATALOGUE["antiberty"])
