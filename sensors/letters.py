@@ -20,7 +20,7 @@ from sensors.failures import last_failure
 from sensors.runs import PARTITION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from dagster import DagsterInstance
@@ -102,7 +102,7 @@ def round_letter(instance: DagsterInstance, home: Home, found: Found, ending: En
     )
 
 
-def invalid_letter(refused: Mapping[str, Sequence[str]], folders: Path) -> Letter:
+def invalid_letter(refused: Mapping[str, Sequence[str]], directories: Iterable[Path]) -> Letter:
     """Return the letter about benchmark folders that cannot be taken, with what `ab-assets validate` says of each."""
     names = sorted(refused)
     more = len(names) - _FOLDERS_IN_A_LETTER
@@ -117,7 +117,7 @@ def invalid_letter(refused: Mapping[str, Sequence[str]], folders: Path) -> Lette
         Content(
             subject=f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: cannot be taken",
             title="Input that cannot be used",
-            kicker=f"{plural(len(names), 'benchmark folder')} in {folders}",
+            kicker=f"{plural(len(names), 'benchmark folder')} in {', '.join(map(str, sorted(set(directories))))}",
             lead="Mend the files where they are; they are read again when they change. "
             "`ab-assets validate DIR` says the same at once, and more about the rows.",
             sections=tuple(sections),

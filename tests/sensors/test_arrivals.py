@@ -17,8 +17,12 @@ def fine(name: str) -> Finding:
     return Finding(Look("a"))
 
 
-def tick(looks, seen, now, examine=fine, cap=10):
-    return arrivals(looks, seen, now, examine, quiet=QUIET, cap=cap)
+def tick(looks, seen, now, examine=fine, cap=10, kept=(), absent=()):
+    return arrivals(looks, seen, now, examine, quiet=QUIET, cap=cap, kept=kept, absent=absent)
+
+
+def taken(**details):
+    return {"x": Seen("a", 0, "a", **details)}
 
 
 def test_a_folder_is_taken_when_it_looks_the_same_in_two_ticks():
@@ -99,13 +103,86 @@ def test_a_clock_that_was_set_back_costs_time_only():
     assert tick({"x": Look("a")}, back.seen, 25).taken == ("x",)
 
 
+def test_a_folder_that_is_gone_in_two_looks_is_removed_once():
+    first = tick({}, taken(), 15, kept={"x"})
+    assert (first.removed, first.seen["x"].gone) == ((), 15)
+    second = tick({}, first.seen, 30, kept={"x"})
+    assert (second.removed, second.seen["x"]) == (("x",), Seen("a", 0, "a", gone=15, removed=True))
+    third = tick({}, second.seen, 45, kept={"x"})
+    assert (third.removed, third.seen) == ((), second.seen)
+
+
+def test_a_folder_that_is_replaced_by_renames_is_not_removed():
+    missed = tick({}, taken(), 15, kept={"x"})
+    back = tick({"x": Look("b")}, missed.seen, 30, kept={"x"})
+    assert (back.removed, back.returned, back.arriving) == ((), (), ("x",))
+    assert tick({}, back.seen, 45, kept={"x"}).removed == ()
+
+
+def test_a_folder_that_is_gone_is_forgotten_when_nothing_of_it_is_kept():
+    assert tick({}, taken(), 15).seen == {}
+    assert tick({}, taken(gone=1, removed=True), 15).seen == {}
+
+
+def test_one_that_comes_back_is_told_once_and_what_was_taken_of_it_stays_taken():
+    removed = taken(gone=15, removed=True)
+    back = tick({"x": Look("a")}, removed, 60, examine=None, kept={"x"})
+    assert (back.returned, back.taken) == (("x",), ())
+    assert is_taken(Look("a"), back.seen["x"])
+    assert tick({"x": Look("a")}, back.seen, 75, examine=None, kept={"x"}).returned == ()
+    other = tick({"x": Look("b")}, removed, 60, examine=None, kept={"x"})
+    assert (other.returned, other.arriving) == (("x",), ("x",))
+
+
+def test_one_whose_directory_is_away_stays_as_it_was():
+    seen = taken(place="/lab")
+    for now in (15, 30, 45):
+        found = tick({}, seen, now, kept={"x"}, absent={"/lab"})
+        assert (found.removed, found.seen) == ((), seen)
+    assert tick({"y": Look("a")}, seen, 60, absent={"/lab"}).arriving == ("y",)
+    assert tick({}, seen, 60, kept={"x"}, absent={"/other"}).seen["x"].gone == 60
+
+
+def test_a_look_at_a_directory_that_is_away_does_not_count_as_one_of_the_two():
+    gone = tick({}, taken(place="/lab"), 15, kept={"x"})
+    away = tick({}, gone.seen, 30, kept={"x"}, absent={"/lab"})
+    assert tick({}, away.seen, 45, kept={"x"}).removed == ()
+
+
+def test_one_that_nobody_saw_is_removed_only_when_it_can_be_nowhere():
+    somewhere = tick({}, {}, 15, kept={"x"}, absent={"/lab"})
+    assert tick({}, somewhere.seen, 30, kept={"x"}, absent={"/lab"}).removed == ()
+    nowhere = tick({}, somewhere.seen, 45, kept={"x"})
+    assert tick({}, nowhere.seen, 60, kept={"x"}).removed == ("x",)
+
+
+def test_one_that_moves_to_another_directory_is_neither_removed_nor_taken_again():
+    moved = tick({"x": Look("a", place="/other")}, taken(place="/lab"), 15, examine=None, kept={"x"})
+    assert moved.seen == taken(place="/other")
+
+
+def test_a_clock_that_was_set_back_removes_nothing_early():
+    found = tick({}, taken(gone=1000), 10, kept={"x"})
+    assert (found.removed, found.seen["x"].gone) == ((), 10)
+
+
 def test_what_was_seen_survives_as_json():
-    seen = {"x": Seen("a", 1.5, "b", "c")}
+    seen = {"x": Seen("a", 1.5, "b", "c", "/lab", 2.5, removed=True)}
     assert from_json(as_json(seen)) == seen
 
 
 @pytest.mark.parametrize(
-    "garbled", [None, [], "text", {"x": 1}, {"x": {"stamp": "a"}}, {"x": {"stamp": 1, "since": 0}}]
+    "garbled",
+    [
+        None,
+        [],
+        "text",
+        {"x": 1},
+        {"x": {"stamp": "a"}},
+        {"x": {"stamp": 1, "since": 0}},
+        {"x": as_json({"x": Seen("a", 0)})["x"] | {"removed": 1}},
+        {"x": as_json({"x": Seen("a", 0)})["x"] | {"gone": True}},
+    ],
 )
 def test_a_garbled_record_is_no_record(garbled):
     assert from_json(garbled) == {}
