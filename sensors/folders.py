@@ -65,7 +65,8 @@ def watched(layout: Layout, seen: Mapping[str, Seen]) -> Watched:
     folders = {}
     doubles = {str(double): counts for double, counts in layout.doubles.items()}
     for name, folder in layout.folders.items():
-        place = Path(seen[name].place) if name in seen else folder.parent
+        before = seen.get(name)
+        place = folder.parent if before is None or before.removed else Path(before.place)
         if place in layout.absent:
             doubles[str(folder)] = place / name
         else:

@@ -340,12 +340,15 @@ class Watcher:
                 Finding(looks[key], ("a double",)) if key in watch.doubles else self.world.examine(watch.folders[key])
             )
 
-        hidden = {name for name, one in self.seen.items() if one.place in absent or (absent and not one.place)}
-        hidden |= {name for name in self.kept if absent and name not in self.seen}
+        away = {name for name, one in self.seen.items() if one.place in absent and not one.removed}
+        unknown = {name for name in self.kept if absent and (name not in self.seen or not self.seen[name].place)}
+        hidden = away | unknown
         self.missed = {
             name: 0 if name in looks or name in hidden else self.missed.get(name, 0) + 1 for name in self.kept
         }
         found = arrivals(looks, self.seen, now, examine, quiet=QUIET, cap=3, kept=self.kept, absent=absent)
+        for name in away:
+            assert found.seen[name].place in absent, f"another took the place of {name} {at}"
         for name in found.taken:
             assert self.world.is_whole(watch.folders[name]), f"{name} was taken in parts {at}"
             assert name not in watch.doubles, f"{name} was taken and does not count {at}"

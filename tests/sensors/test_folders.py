@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import time
@@ -155,11 +156,11 @@ def test_of_two_folders_of_one_name_the_second_is_refused_with_where_and_what_to
 
 def test_a_folder_takes_no_name_that_was_seen_in_a_directory_that_is_away(tmp_path):
     home, lab = two_directories(tmp_path)
-    away = tmp_path / "elsewhere"
-    home.own_folder("tiny").rename(away)
     seen = {"tiny": Seen("a", 0, "a", place=str(lab))}
     layout = Layout({"tiny": home.own_folder("tiny")}, {}, {lab: "is not there"})
     assert set(watched(layout, {}).folders) == {"tiny"}
     [key] = watched(layout, seen).folders
     assert key == str(home.own_folder("tiny"))
     assert "tiny lies in" in watched(layout, seen).examine(key).problems[0]
+    removed = {"tiny": dataclasses.replace(seen["tiny"], gone=1, removed=True)}
+    assert set(watched(layout, removed).folders) == {"tiny"}
