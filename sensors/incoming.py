@@ -28,7 +28,7 @@ _EXAMINED_PER_TICK = 200
     minimum_interval_seconds=_SECONDS,
     default_status=DefaultSensorStatus.RUNNING,
     description="Takes each benchmark folder that has arrived whole and registers it as a partition; says once what is "
-    "wrong with one that cannot be read, and that one was removed. It starts no runs.",
+    "wrong with one that cannot be read, and which ones were removed. It starts no runs.",
 )
 def incoming_benchmarks(context: SensorEvaluationContext, home: HomeResource) -> SensorResult:
     """Remember what was taken, request a partition for each of it that has none, and say what was removed."""
