@@ -131,9 +131,7 @@ def _of_folders(remembered: Told, new: Mapping[str, Refusal]) -> Owed:
     return Owed(
         key=digest_of(["folders", number, told_of]),
         what=f"{listed(sorted(new))} cannot be taken",
-        letter=lambda: invalid_letter(
-            {name: one.problems for name, one in new.items()}, (one.folder.parent for one in new.values())
-        ),
+        letter=lambda: invalid_letter({one.folder: one.problems for one in new.values()}),
         taken=lambda kept: dataclasses.replace(kept, invalid={**kept.invalid, **told_of}, letters=number + 1),
     )
 
