@@ -31,7 +31,7 @@ app = typer.Typer(
     "The home is $AB_ASSETS_HOME, by default .ab-assets in the current directory.",
 )
 
-Name = Annotated[str, typer.Argument(metavar="BENCHMARK", help="A benchmark in the home; `status` lists them.")]
+Name = Annotated[str, typer.Argument(metavar="BENCHMARK", help="The name of a benchmark; `status` lists them.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder with benchmark.toml and its data files.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
 
@@ -175,10 +175,13 @@ def plan(
     ab-assets plan
     ab-assets plan demo-specificity --json
     """
-    from ab_assets.commands.planning import plan_rows, plan_total, takes, why_planned  # noqa: PLC0415
+    from ab_assets.commands.planning import plan_notes, plan_rows, plan_total, takes, why_planned  # noqa: PLC0415
 
-    rows = plan_rows(_home(), benchmark)
+    home = _home()
+    rows, notes = plan_rows(home, benchmark), plan_notes(home, benchmark)
     if as_json:
+        for note in notes:
+            complain(note)
         say_json(rows)
         return
     say_table(
@@ -189,6 +192,8 @@ def plan(
             if everything or row["status"] != "fresh"
         ],
     )
+    for note in notes:
+        say(note)
     say(plan_total(rows))
 
 
@@ -263,7 +268,7 @@ def diff(
 
 @app.command()
 def status(*, as_json: Json = False) -> None:
-    """List the benchmarks: task, models, how much is made, where the report is.
+    """List the benchmarks: task, models, how much is made, where the report is, and whose folders are gone.
 
     \b
     ab-assets status
@@ -290,6 +295,9 @@ def status(*, as_json: Json = False) -> None:
             for row in rows
         ],
     )
+    for row in rows:
+        if row["note"]:
+            say(f"{row['benchmark']}: {row['note']}")
 
 
 @app.command()
@@ -470,7 +478,8 @@ def ui(
 ) -> None:
     """Open the Dagster UI with its daemon on this machine. Stop with Ctrl-C.
 
-    While it runs, folders that arrive in the home become reports by themselves (docs/automation.md).
+    While it runs, folders that arrive in the home, or in a directory that its benchmarks.toml names, become reports by
+    themselves (docs/automation.md).
 
     \b
     ab-assets ui

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ab_assets.artifacts.store import ArtifactStore
 from ab_assets.benchmarks.reading import FILE_NAME, nearest_name, read_benchmark
+from ab_assets.directories import Directories, Layout, read_directories
 from ab_assets.errors import InvalidBenchmarkError, UnknownNameError
-from ab_assets.keys import require_key
+from ab_assets.keys import is_key, require_key
 from ab_assets.models.catalogue import load_catalogue
 
 if TYPE_CHECKING:
@@ -21,11 +23,12 @@ if TYPE_CHECKING:
 VARIABLE = "AB_ASSETS_HOME"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Home:
     """$AB_ASSETS_HOME, by default `.ab-assets` in the current directory.
 
     benchmarks/<name>/   benchmark.toml and its data files
+    benchmarks.toml      further directories of benchmarks, for whoever has them
     models/*.toml        models the user added to the catalogue
     store/               artifacts
     cache/               what is kept per sequence: numbering, embeddings, states of frozen layers; unfinished fits
@@ -61,24 +64,39 @@ class Home:
         """What is kept per sequence, across benchmarks."""
         return self.root / "cache"
 
+    @cached_property
+    def directories(self) -> Directories:
+        """Where benchmarks lie; benchmarks.toml is read once. Raises BadInputError with every problem of it."""
+        return read_directories(self.root)
+
+    def layout(self) -> Layout:
+        """Return all benchmark folders as they lie now, in the home and in further directories."""
+        return self.directories.layout()
+
     def folder(self, benchmark: str) -> Path:
-        """Return where a benchmark's benchmark.toml and data files are."""
-        return self.root / "benchmarks" / require_key(benchmark, kind="benchmark")
+        """Return where a benchmark's benchmark.toml and data files are; of several folders of this name the first."""
+        return self.directories.folder(require_key(benchmark, kind="benchmark"))
+
+    def own_folder(self, benchmark: str) -> Path:
+        """Return where a benchmark is that comes into the home itself."""
+        return self.directories.own / require_key(benchmark, kind="benchmark")
 
     def names(self) -> list[str]:
         """Return the names of all benchmarks here, sorted."""
-        return sorted(path.parent.name for path in (self.root / "benchmarks").glob(f"*/{FILE_NAME}"))
+        folders = self.layout().folders.items()
+        return sorted(name for name, folder in folders if is_key(name) and _is_benchmark(folder))
 
     def benchmark(self, name: str) -> Benchmark:
         """Return one benchmark. Raises UnknownNameError or InvalidBenchmarkError."""
         folder = self.folder(name)
-        if not (folder / FILE_NAME).is_file():
-            known = self.names()
+        if not _is_benchmark(folder):
+            known, missing = self.names(), self.layout().missing
             hint = nearest_name(name, known) if known else "There is none yet."
+            hint = f"{hint} Add one with: ab-assets add DIR, or ab-assets fetch NAME"
             raise UnknownNameError(
-                what=f"there is no benchmark {name!r}",
+                what=f"there is no benchmark {name!r}" + (f", but {'; '.join(missing)}" if missing else ""),
                 where=str(self.root),
-                hint=f"{hint} Add one with: ab-assets add DIR, or ab-assets fetch NAME",
+                hint=f"Mount it, if that is where the benchmark lies. {hint}" if missing else hint,
             )
         return read_benchmark(folder)
 
@@ -88,7 +106,7 @@ class Home:
         for name in self.names():
             try:
                 benchmark = self.benchmark(name)
-            except InvalidBenchmarkError:
+            except (InvalidBenchmarkError, UnknownNameError):
                 continue
             if not benchmark.retired:
                 found.append(benchmark)
@@ -104,3 +122,7 @@ class Home:
         if name not in catalogue:
             raise UnknownNameError(what=f"there is no model {name!r}", hint=nearest_name(name, list(catalogue)))
         return catalogue[name]
+
+
+def _is_benchmark(folder: Path) -> bool:
+    return os.path.isfile(folder / FILE_NAME)  # noqa: PTH113 - a folder that nobody may read is none

@@ -1,4 +1,5 @@
-"""Which benchmark folders have arrived whole: decided from what each looked like, look after look, and a clock.
+"""Which benchmark folders have arrived whole, or are gone: decided from what each looked like, look after look, and a
+clock.
 
 Nothing here reads a disk or knows Dagster. A folder is taken as one version when it says itself that it is complete, or
 when it has looked the same for a while, in both cases only if it can be read; each version is taken once.
@@ -11,22 +12,29 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
 _FIELDS: Mapping[str, tuple[type, ...]] = {
     "stamp": (str,),
     "since": (int, float),
     "taken": (str,),
     "refused": (str,),
+    "place": (str,),
+    "gone": (int, float),
+    "removed": (bool,),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A folder at one moment. `stamp` changes with every write to it; `claims`: a marker or digests lie in it."""
+    """A folder at one moment. `stamp` changes with every write to it; `claims`: a marker or digests lie in it.
+
+    `place`: the directory that it lies in.
+    """
 
     stamp: str
     claims: bool = False
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +51,33 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is remembered of a folder: its stamp and since when, the stamp last taken, the stamp last refused."""
+    """What is remembered of a folder: its stamp and since when, the stamp last taken, the stamp last refused.
+
+    `place`: the directory that it lies in, "" when nobody has seen it. `gone`: since when it is not there, 0 while it
+    is; `removed`: it stayed away, which retires the benchmark.
+    """
 
     stamp: str
     since: float
     taken: str = ""
     refused: str = ""
+    place: str = ""
+    gone: float = 0.0
+    removed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """One tick. `taken`: new versions; `refused`: {folder: problems}, each version once; `seen`: for the next tick."""
+    """One tick. `taken`: new versions; `refused`: {folder: problems}, each version once; `seen`: for the next tick.
+
+    `removed`: benchmarks whose folders stayed away; `returned`: removed ones whose folders are back. Each once.
+    """
 
     taken: tuple[str, ...] = ()
     refused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     arriving: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    returned: tuple[str, ...] = ()
     seen: Mapping[str, Seen] = field(default_factory=dict)
 
 
@@ -69,11 +89,15 @@ def arrivals(
     *,
     quiet: float,
     cap: int,
+    kept: Collection[str] = (),
+    absent: Collection[str] = (),
 ) -> Arrivals:
-    """Return what has arrived. `quiet`: seconds for which a folder that proves nothing has to look the same.
+    """Return what has arrived, and what is gone. `quiet`: seconds for which a folder that proves nothing has to look
+    the same, or one that is gone has to stay away.
 
+    `kept`: benchmarks of which something is kept; of others a folder that is gone is forgotten. `absent`: directories
+    that cannot be looked into; what was seen in them stays as it is.
     At most `cap` folders are examined, those that have waited longest first; the others get their turn in later ticks.
-    A folder that is gone is forgotten: when it comes back it is taken again.
     """
     known = {name: _looked(look, seen.get(name), now) for name, look in looks.items()}
     open_ = [name for name, one in known.items() if one.stamp not in (one.taken, one.refused)]
@@ -96,7 +120,10 @@ def arrivals(
             known[name] = dataclasses.replace(known[name], refused=look.stamp)
             refused[name] = finding.problems
     waiting = sorted(name for name, one in known.items() if one.stamp not in (one.taken, one.refused))
-    return Arrivals(tuple(sorted(taken)), refused, tuple(waiting), known)
+    away = _away({*seen, *kept} - known.keys(), seen, now, quiet=quiet, kept=kept, absent=absent)
+    removed = sorted(name for name, one in away.items() if one.removed and not (name in seen and seen[name].removed))
+    returned = sorted(name for name in known if name in seen and seen[name].removed)
+    return Arrivals(tuple(sorted(taken)), refused, tuple(waiting), tuple(removed), tuple(returned), {**known, **away})
 
 
 def is_taken(look: Look, seen: Seen | None) -> bool:
@@ -119,13 +146,37 @@ def _is_seen(value: object) -> bool:
     return (
         isinstance(value, dict)
         and value.keys() == _FIELDS.keys()
-        and all(isinstance(value[name], kind) and not isinstance(value[name], bool) for name, kind in _FIELDS.items())
+        and all(type(value[name]) in kinds for name, kinds in _FIELDS.items())
     )
+
+
+def _away(
+    names: Collection[str],
+    seen: Mapping[str, Seen],
+    now: float,
+    *,
+    quiet: float,
+    kept: Collection[str],
+    absent: Collection[str],
+) -> dict[str, Seen]:
+    """Return what to remember of benchmarks that have no folder now."""
+    away = {}
+    for name in names:
+        before = seen.get(name, Seen("", now))
+        if before.removed and name in kept:
+            away[name] = before
+        elif before.place in absent or (absent and not before.place):
+            away[name] = dataclasses.replace(before, gone=0.0)
+        elif name in kept:
+            gone = before.gone if 0 < before.gone <= now else now
+            away[name] = dataclasses.replace(before, gone=gone, removed=bool(before.gone) and now - gone >= quiet)
+    return away
 
 
 def _looked(look: Look, before: Seen | None, now: float) -> Seen:
     if before is None:
-        return Seen(look.stamp, now)
-    if before.stamp != look.stamp or before.since > now:  # a clock that was set back starts the wait again
-        return dataclasses.replace(before, stamp=look.stamp, since=now)
-    return before
+        return Seen(look.stamp, now, place=look.place)
+    # what was away, and a clock that was set back, start the wait again
+    again = before.stamp != look.stamp or before.gone or before.since > now
+    since = now if again else before.since
+    return dataclasses.replace(before, stamp=look.stamp, since=since, place=look.place, gone=0.0, removed=False)

@@ -1,4 +1,4 @@
-"""The folders below $AB_ASSETS_HOME/benchmarks as they lie on the disk: how each looks, what reading it finds."""
+"""The benchmark folders as they lie on the disk, in the home and further directories: how each looks, what is in it."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import json
 import os
 import re
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ab_assets.artifacts.durable import make_folder, write_atomically
 from ab_assets.artifacts.fingerprint import digest_of, file_digest
 from ab_assets.benchmarks.reading import FILE_NAME, read_benchmark
+from ab_assets.departures import record_of
 from ab_assets.errors import AbAssetsError, InvalidBenchmarkError
 from ab_assets.keys import require_key
 from sensors.arrivals import Finding, Look, as_json, from_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
+    from ab_assets.directories import Layout
     from ab_assets.home import Home
     from sensors.arrivals import Seen
 
@@ -29,24 +32,57 @@ _DIGEST = re.compile(r"^\\?([0-9a-fA-F]{64})(?:\s|$)")
 _SMALL = 4096
 
 
-def looks(home: Home) -> dict[str, Look]:
-    """Return how each folder looks now, by name; hidden ones are still being written by `ab-assets add`."""
-    found = {}
-    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(home.root / "benchmarks") as entries:
-        for entry in entries:
-            if not entry.name.startswith(".") and entry.is_dir():
-                found[entry.name] = look_at(home.root / "benchmarks" / entry.name)
-    return found
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """The folders of one look, each by its key: the benchmark's name; of one that does not count, its whole path.
+
+    `doubles`: {key of one that does not count: the folder that does}.
+    """
+
+    folders: Mapping[str, Path]
+    doubles: Mapping[str, Path]
+
+    def looks(self) -> dict[str, Look]:
+        """Return how each folder looks now."""
+        return {key: look_at(folder) for key, folder in self.folders.items()}
+
+    def examine(self, key: str) -> Finding:
+        """Return what reading a folder finds; of a double, that it is one."""
+        folder = self.folders[key]
+        if key not in self.doubles:
+            return examine(folder)
+        problem = (
+            f"the benchmark {folder.name} lies in {self.doubles[key].parent}, too, which counts. Rename one of them."
+        )
+        return Finding(look_at(folder), (problem,))
+
+
+def watched(layout: Layout, seen: Mapping[str, Seen]) -> Watched:
+    """Return the folders to look at.
+
+    What was seen in a directory that cannot be looked into now keeps its name: no folder elsewhere takes its place.
+    """
+    folders = {}
+    doubles = {str(double): counts for double, counts in layout.doubles.items()}
+    for name, folder in layout.folders.items():
+        before = seen.get(name)
+        place = folder.parent if before is None or before.removed else Path(before.place)
+        if place in layout.absent:
+            doubles[str(folder)] = place / name
+        else:
+            folders[name] = folder
+    return Watched({**folders, **{key: Path(key) for key in doubles}}, doubles)
 
 
 def look_at(folder: Path) -> Look:
     """Return how one folder looks: names, sizes, times and inodes of all files in it; or that it cannot be opened."""
+    place = str(folder.parent)
     try:
         entries = sorted(_files(folder))
     except OSError as error:
-        return Look(type(error).__name__)
+        return Look(type(error).__name__, place=place)
     claims = any(name == MARKER or name.endswith(SIDECAR) for name, *_ in entries)
-    return Look(digest_of(entries), claims)
+    return Look(digest_of(entries), claims, place)
 
 
 def examine(folder: Path) -> Finding:
@@ -68,7 +104,7 @@ def examine(folder: Path) -> Finding:
 def read_seen(home: Home) -> dict[str, Seen]:
     """Return what was seen in earlier ticks; nothing when there is no record or it cannot be read."""
     try:
-        return from_json(json.loads(_record(home).read_bytes()))
+        return from_json(json.loads(record_of(home).read_bytes()))
     except (OSError, ValueError, RecursionError):
         return {}
 
@@ -76,7 +112,7 @@ def read_seen(home: Home) -> dict[str, Seen]:
 def write_seen(home: Home, seen: Mapping[str, Seen]) -> None:
     """Keep what was seen for the next tick, and for whoever asks what has been taken."""
     make_folder(home.cache)
-    write_atomically(_record(home), json.dumps(as_json(seen), indent=1) + "\n")
+    write_atomically(record_of(home), json.dumps(as_json(seen), indent=1) + "\n")
 
 
 def _found(folder: Path, declared: Sequence[str]) -> tuple[list[str], bool]:
@@ -89,10 +125,6 @@ def _found(folder: Path, declared: Sequence[str]) -> tuple[list[str], bool]:
         for name in wrong
     ]
     return problems, _marker_is_last(folder) or {FILE_NAME, *declared} <= right
-
-
-def _record(home: Home) -> Path:
-    return home.cache / "arrivals.json"
 
 
 def _files(folder: Path, inside: str = "") -> Iterator[tuple[str, int, int, int, int]]:

@@ -102,13 +102,14 @@ def round_letter(instance: DagsterInstance, home: Home, found: Found, ending: En
     )
 
 
-def invalid_letter(refused: Mapping[str, Sequence[str]], folders: Path) -> Letter:
+def invalid_letter(refused: Mapping[Path, Sequence[str]]) -> Letter:
     """Return the letter about benchmark folders that cannot be taken, with what `ab-assets validate` says of each."""
-    names = sorted(refused)
+    folders = sorted(refused, key=lambda folder: (folder.name, folder))
+    names, directories = [folder.name for folder in folders], sorted({str(folder.parent) for folder in folders})
     more = len(names) - _FOLDERS_IN_A_LETTER
     sections = [
-        Section(f"{name} cannot be taken", tuple(Item(problem) for problem in refused[name]), "bad")
-        for name in names[:_FOLDERS_IN_A_LETTER]
+        Section(f"{folder.name} cannot be taken", tuple(Item(problem) for problem in refused[folder]), "bad")
+        for folder in folders[:_FOLDERS_IN_A_LETTER]
     ]
     if more > 0:
         rest = tuple(Item(name) for name in names[_FOLDERS_IN_A_LETTER:])
@@ -117,7 +118,7 @@ def invalid_letter(refused: Mapping[str, Sequence[str]], folders: Path) -> Lette
         Content(
             subject=f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: cannot be taken",
             title="Input that cannot be used",
-            kicker=f"{plural(len(names), 'benchmark folder')} in {folders}",
+            kicker=f"{plural(len(names), 'benchmark folder')} in {', '.join(directories)}",
             lead="Mend the files where they are; they are read again when they change. "
             "`ab-assets validate DIR` says the same at once, and more about the rows.",
             sections=tuple(sections),

@@ -52,13 +52,14 @@ def notifications(context: SensorEvaluationContext, home: HomeResource) -> SkipR
     here = home.home
     try:
         mail = read_mail(here)
+        if mail is None:
+            return SkipReason(f"no mail is sent: there is no {FILE_NAME} in {here.root}")
+        names = here.names()
     except AbAssetsError as error:
         return SkipReason(f"no mail is sent: {error}")
-    if mail is None:
-        return SkipReason(f"no mail is sent: there is no {FILE_NAME} in {here.root}")
     with in_turn(make_folder(here.root / "mail") / "lock"):
         end = time.monotonic() + _SECONDS_OF_LOOKING
-        remembered, owed = look(context.instance, here, mail.settings, read_told(here, here.names()), end)
+        remembered, owed = look(context.instance, here, mail.settings, read_told(here, names), end)
         write_told(here, remembered)
         said = post(mail, remembered, owed, partial(write_told, here), end + _SECONDS_OF_SENDING - _SECONDS_OF_LOOKING)
     for text in said:
@@ -79,7 +80,7 @@ def look(
     kept, new = refusals(home, remembered.invalid)
     remembered = dataclasses.replace(remembered, invalid=kept)
     if new:
-        owed.append(_of_folders(links, remembered, new))
+        owed.append(_of_folders(remembered, new))
     remembered, stuck = _of_silent(instance, settings, links, remembered)
     return remembered, [*owed, *stuck]
 
@@ -124,13 +125,13 @@ def _of_round(instance: DagsterInstance, home: Home, links: Links, one: Found, o
     )
 
 
-def _of_folders(links: Links, remembered: Told, new: Mapping[str, Refusal]) -> Owed:
+def _of_folders(remembered: Told, new: Mapping[str, Refusal]) -> Owed:
     number = remembered.letters
     told_of = {name: (one.stamp, one.about) for name, one in new.items()}
     return Owed(
         key=digest_of(["folders", number, told_of]),
         what=f"{listed(sorted(new))} cannot be taken",
-        letter=lambda: invalid_letter({name: one.problems for name, one in new.items()}, links.root / "benchmarks"),
+        letter=lambda: invalid_letter({one.folder: one.problems for one in new.values()}),
         taken=lambda kept: dataclasses.replace(kept, invalid={**kept.invalid, **told_of}, letters=number + 1),
     )
 

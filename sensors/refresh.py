@@ -80,13 +80,17 @@ def refresh_sensor(jobs: Sequence[UnresolvedAssetJobDefinition]) -> SensorDefini
 def _looked(context: SensorEvaluationContext, home: Home) -> tuple[list[Request], list[str]]:
     """Return what is due, and what is left out and why; broken parts are said and stand in nobody's way."""
     try:
+        known = home.names()
+    except AbAssetsError as error:
+        return [], [str(error)]
+    try:
         models = Models(home.catalogue())
     except AbAssetsError as error:
         return [], [f"the models cannot be read: {error}"]
     now = under_way(context.instance)
     registered = set(context.instance.get_dynamic_partitions(BENCHMARK))
     seen = read_seen(home)
-    names = [name for name in home.names() if name in registered]
+    names = [name for name in known if name in registered]
     end, first = time.monotonic() + _SECONDS_OF_LOOKING, int(time.time()) % max(len(names), 1)
     requests: list[Request] = []
     waiting, arriving = [], []

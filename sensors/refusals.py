@@ -9,21 +9,23 @@ from typing import TYPE_CHECKING
 
 from ab_assets.artifacts.fingerprint import digest_of, file_digest
 from ab_assets.benchmarks.reading import FILE_NAME
-from sensors.folders import examine, look_at, read_seen
+from sensors.folders import look_at, read_seen, watched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from ab_assets.home import Home
+    from sensors.folders import Watched
 
 _EXAMINED = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A version of a folder that cannot be taken: how the folder looks, what it is about, and what is wrong."""
+    """A version of a folder that cannot be taken: where and how it looks, what it is about, and what is wrong."""
 
+    folder: Path
     stamp: str
     about: str
     problems: tuple[str, ...]
@@ -37,8 +39,12 @@ def refusals(home: Home, told: Mapping[str, tuple[str, str]]) -> tuple[dict[str,
     """
     kept: dict[str, tuple[str, str]] = {}
     new: dict[str, Refusal] = {}
-    for name, one in read_seen(home).items():
+    seen = read_seen(home)
+    watch = watched(home.layout(), seen)
+    for name, one in seen.items():
         before = told.get(name)
+        if one.gone or one.removed:
+            continue
         if one.stamp != one.refused:
             if before and one.stamp != one.taken:  # it is arriving
                 kept[name] = before
@@ -46,7 +52,7 @@ def refusals(home: Home, told: Mapping[str, tuple[str, str]]) -> tuple[dict[str,
         if before and before[0] == one.stamp:
             kept[name] = before
             continue
-        if len(new) < _EXAMINED and (found := _refusal(home.root / "benchmarks" / name, one.stamp)):
+        if len(new) < _EXAMINED and (found := _refusal(watch, name, one.stamp)):
             if before and before[1] == found.about:
                 before = found.stamp, found.about
             else:
@@ -56,14 +62,16 @@ def refusals(home: Home, told: Mapping[str, tuple[str, str]]) -> tuple[dict[str,
     return kept, new
 
 
-def _refusal(folder: Path, stamp: str) -> Refusal | None:
+def _refusal(watch: Watched, name: str, stamp: str) -> Refusal | None:
     """Return what is wrong with the folder, None when it no longer is as it was refused."""
-    if look_at(folder).stamp != stamp:
+    folder = watch.folders.get(name)
+    if folder is None or look_at(folder).stamp != stamp:
         return None
-    finding = examine(folder)
+    finding = watch.examine(name)
     if finding.look.stamp != stamp or not finding.problems:
         return None
-    return Refusal(stamp, digest_of([list(finding.problems), _content(folder)]), finding.problems)
+    about = digest_of([list(finding.problems), _content(folder)])
+    return Refusal(folder, stamp, about, finding.problems)
 
 
 def _content(folder: Path) -> list[list[str | int]]:

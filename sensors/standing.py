@@ -84,14 +84,13 @@ def found(
 
 def _asked(home: Home, benchmark: Benchmark, catalogue: Mapping[str, ModelSpec]) -> str:
     """Return the digest of all questions without what earlier stages answered: it stays as the work goes on."""
-    questions = {}
+    questions, folder = {}, home.folder(benchmark.name)
     for node in NODES.values():
         for model in benchmark.models if node.per_model else (None,):
             ref = Ref(node.name, benchmark.name, model)
             if model is not None and model not in catalogue:
                 questions[str(ref)] = "no such model"
                 continue
-            folder = home.folder(benchmark.name)
             question = question_for(ref, benchmark, folder, {}, catalogue, digest=DIGESTS.digest)
             questions[str(ref)] = question.fingerprint
     return digest_of(questions)

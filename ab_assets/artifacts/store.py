@@ -375,6 +375,11 @@ class ArtifactStore:
         ]
         return sorted((Ref(*parts) for parts in names if all(map(is_key, parts))), key=str)
 
+    def benchmarks(self, asset: str) -> set[str]:
+        """Return the benchmarks of which this asset, made per benchmark, shows something."""
+        pointers = (self.root / "current" / asset).glob("*.json")
+        return {pointer.stem for pointer in pointers if is_key(pointer.stem)}
+
     def objects(self, asset: str = "*") -> list[Artifact]:
         """Return every published object (of one asset) whose manifest can be read, sorted by folder."""
         return self._readable(self.root / "objects", f"{asset}/*")

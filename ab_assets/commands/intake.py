@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ab_assets.artifacts.fingerprint import file_digest
 from ab_assets.benchmarks.reading import FILE_NAME, line_of, nearest_name, read_benchmark
 from ab_assets.datasets.validation import problems_in
+from ab_assets.directories import FILE_NAME as DIRECTORIES
 from ab_assets.errors import (
     AbAssetsError,
     BadInputError,
@@ -48,9 +49,11 @@ def problems_of(folder: Path, home: Home, *, name: str | None = None) -> list[Pr
 def add_benchmark(folder: Path, home: Home, *, name: str | None = None, replace: bool = False) -> str:
     """Copy a valid benchmark into the home and return its name; nothing is copied when it has a problem."""
     name = require_key(name or folder.resolve().name, kind="benchmark")
-    target = home.folder(name)
+    there = home.folder(name)
+    target = there if folder.resolve() == there.resolve() else home.own_folder(name)
     if problems := problems_of(folder, home, name=name):
         raise InvalidBenchmarkError(name=name, problems=problems)
+    _refuse_elsewhere(name, home, target)
     if target.exists() and folder.resolve() != target.resolve() and not replace:
         raise BadInputError(
             what=f"there is a benchmark {name!r} already",
@@ -73,11 +76,23 @@ def fetch_benchmark(name: str, home: Home, *, progress: Progress) -> str:
     benchmark = read_benchmark(DEFINED / name)
     if not benchmark.source.download:
         raise BadInputError(what=f"{name} is simulated, there is nothing to fetch", hint="Run: ab-assets demo")
-    with _arriving(home.folder(name)) as arriving:
+    target = home.own_folder(name)
+    _refuse_elsewhere(name, home, target)
+    with _arriving(target) as arriving:
         _copy(DEFINED / name / FILE_NAME, arriving / FILE_NAME)
         for download in benchmark.source.download:
             _bring(download, arriving / download.file, progress)
-    return add_benchmark(home.folder(name), home, name=name)
+    return add_benchmark(target, home, name=name)
+
+
+def _refuse_elsewhere(name: str, home: Home, target: Path) -> None:
+    """Raise BadInputError when the benchmark lies in a further directory: another of its name would take its place."""
+    if (there := home.folder(name)) != target:
+        raise BadInputError(
+            what=f"there is a benchmark {name!r} already, in a directory that {DIRECTORIES} names",
+            where=str(there),
+            hint="Change it there, or give another name.",
+        )
 
 
 class _arriving:  # noqa: N801 - used as a `with` word

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ab_assets.artifacts.store import Ref
-from ab_assets.errors import CorruptArtifactError, InvalidBenchmarkError
+from ab_assets.departures import departed
+from ab_assets.errors import CorruptArtifactError, InvalidBenchmarkError, UnknownNameError
 from ab_assets.models.availability import availability
 from ab_assets.plan import plan
 from ab_assets.reports.scoreboard import certificate_words
@@ -57,14 +58,13 @@ def model_rows(home: Home) -> list[Row]:
 
 
 def status_rows(home: Home) -> list[Row]:
-    """Return one row per benchmark of the home; a broken one says that it is."""
+    """Return one row per benchmark; `note` says that one is broken, or what became of one whose folder is gone."""
     rows = []
     for name in home.names():
         try:
             benchmark = home.benchmark(name)
-        except InvalidBenchmarkError:
-            broken = {"task": "invalid", "models": [], "fresh": 0, "partitions": 0, "report": None}
-            rows.append({"benchmark": name} | broken)
+        except (InvalidBenchmarkError, UnknownNameError):
+            rows.append(_unplanned(home, name, "invalid", f"it cannot be read; see: ab-assets plan {name}"))
             continue
         steps = plan([(benchmark, home.folder(name))], home.catalogue(), home.store)
         report = home.store.current(Ref("report", name))
@@ -76,9 +76,10 @@ def status_rows(home: Home) -> list[Row]:
                 "fresh": sum(step.status == "fresh" for step in steps),
                 "partitions": len(steps),
                 "report": str(report.folder / "report.html") if report else None,
+                "note": "",
             }
         )
-    return rows
+    return [*rows, *(_unplanned(home, name, "-", note) for name, note in departed(home).items())]
 
 
 def metrics_document(home: Home, name: str) -> Row:
@@ -127,6 +128,23 @@ def damage_in(home: Home) -> tuple[int, list[str]]:
             except CorruptArtifactError as error:
                 damaged.append(str(error))
     return checked, damaged
+
+
+def _unplanned(home: Home, name: str, task: str, note: str) -> Row:
+    try:
+        report = home.store.current(Ref("report", name))
+    except CorruptArtifactError:
+        report = None
+    path = str(report.folder / "report.html") if report else None
+    return {
+        "benchmark": name,
+        "task": task,
+        "models": [],
+        "fresh": 0,
+        "partitions": 0,
+        "report": path,
+        "note": note,
+    }
 
 
 def _cell(value: Row | None) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ab_assets.artifacts.store import Ref
 from ab_assets.benchmarks.reading import nearest_name
+from ab_assets.departures import departed
 from ab_assets.errors import CorruptArtifactError, InvalidBenchmarkError, UnknownNameError
 from ab_assets.estimates import Estimate, Past, duration, total
 from ab_assets.explanations import asked_ref, causes, change_rows, explain, reasons_of
@@ -15,6 +16,7 @@ from ab_assets.graph import NODES
 from ab_assets.plan import plan
 
 if TYPE_CHECKING:
+    from ab_assets.benchmarks.schema import Benchmark
     from ab_assets.explanations import Explanation
     from ab_assets.home import Home
     from ab_assets.plan import Step
@@ -24,8 +26,11 @@ _ROWS_OF = "curated_dataset"
 
 
 def plan_rows(home: Home, name: str | None = None) -> list[Row]:
-    """Return every partition of one benchmark, or of all: status, reasons, changes, and what making it will take."""
-    benchmarks = [home.benchmark(name)] if name else home.benchmarks()
+    """Return every partition of one benchmark, or of all: status, reasons, changes, and what making it will take.
+
+    A benchmark of which only results are left has nothing to plan; `plan_notes` says so.
+    """
+    benchmarks = _benchmarks(home, name)
     catalogue, store = home.catalogue(), home.store
     steps = plan([(item, home.folder(item.name)) for item in benchmarks], catalogue, store)
     past = Past.of(store.objects()) if any(step.reasons for step in steps) else Past.of(())
@@ -57,6 +62,13 @@ def plan_rows(home: Home, name: str | None = None) -> list[Row]:
             }
         )
     return rows
+
+
+def plan_notes(home: Home, name: str | None = None) -> list[str]:
+    """Return what there is to say of benchmarks that cannot be planned because their folders are not here."""
+    gone = {one: text for one, text in departed(home).items() if name in (None, one)}
+    missing = [] if name else [f"{line}; what lies there is left as it is" for line in home.layout().missing]
+    return [*missing, *(f"{one}: {text}" for one, text in gone.items())]
 
 
 def plan_total(rows: list[Row]) -> str:
@@ -110,6 +122,17 @@ def explained(home: Home, asset: str, benchmark: str, model: str | None) -> Expl
     if per_model and model not in (None, *models, *kept):
         raise UnknownNameError(what=f"{benchmark} does not compare {model}", expected=f"one of {', '.join(models)}")
     return explain(home, asked_ref(ref, per_model=per_model, models=models))
+
+
+def _benchmarks(home: Home, name: str | None) -> list[Benchmark]:
+    if name is None:
+        return home.benchmarks()
+    try:
+        return [home.benchmark(name)]
+    except UnknownNameError:
+        if name not in departed(home):
+            raise
+        return []
 
 
 def _place(ref: Ref) -> str:

@@ -146,7 +146,7 @@ def run_demo(home: Home, *, models: Sequence[str] = ()) -> None:
         _obtained(home, models)
     compared = json.dumps(list(dict.fromkeys((DEMO_MODEL, *models))))
     for name in DEMOS:
-        folder = home.folder(name)
+        folder = home.own_folder(name)
         folder.mkdir(parents=True, exist_ok=True)
         write_demo(name, folder)
         defined = (DEFINED / name / "benchmark.toml").read_text(encoding="utf-8")

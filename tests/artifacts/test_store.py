@@ -260,6 +260,13 @@ def test_partitions_are_listed_with_and_without_model(store):
     assert store.partitions() == sorted(refs, key=str)
 
 
+def test_benchmarks_are_those_of_which_an_asset_shows_something(store):
+    for ref in (Ref("raw_dataset", "one"), Ref("raw_dataset", "two.b"), Ref("split", "three")):
+        publish(store, ref)
+    assert store.benchmarks("raw_dataset") == {"one", "two.b"}
+    assert store.benchmarks("report") == set()
+
+
 def test_a_pointer_half_written_by_a_killed_process_is_no_partition(store):
     publish(store)
     (store.root / "current" / "split" / ".covid.json.x1y2z3").write_text('{"object"')

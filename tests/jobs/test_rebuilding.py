@@ -6,7 +6,7 @@ import shutil
 from collections import Counter
 
 import pytest
-from dagster import AssetCheckKey, AssetKey, AssetRecordsFilter, DagsterInstance
+from dagster import AssetCheckKey, AssetKey, AssetObservation, AssetRecordsFilter, DagsterInstance
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.loader import LoadingContextForTest
@@ -143,6 +143,18 @@ def test_what_was_stale_is_stale_and_says_why(tmp_path):
         assert "has a new code version" in [
             cause.reason for cause in resolver.get_stale_causes(AssetKey("similarity_graph"), "a")
         ]
+
+
+def test_what_is_told_of_a_removed_folder_makes_nothing_stale_and_its_partition_stays(tmp_path):
+    home, refs = Home(tmp_path / "home"), [Ref("raw_dataset", "a"), Ref("curated_dataset", "a")]
+    for ref in refs:
+        stub(home.store, ref)
+    with open_instance(home) as instance:
+        rebuild_catalogue(home, instance, silent)
+        instance.report_runless_asset_event(AssetObservation("raw_dataset", partition="a", description="retired"))
+        assert set(statuses(instance, refs).values()) == {StaleStatus.FRESH}
+        assert rebuild_catalogue(home, instance, silent).known == 2
+        assert instance.get_dynamic_partitions(BENCHMARK) == ["a"]
 
 
 def test_content_that_dagster_shows_in_another_version_is_reported_again(tmp_path):

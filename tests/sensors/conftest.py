@@ -33,13 +33,14 @@ class Automation:
             found = defs.get_sensor_def(name).evaluate_tick(context)
         for request in found.dynamic_partitions_requests or []:
             self.instance.add_dynamic_partitions(request.partitions_def_name, request.partition_keys)
+        for event in found.asset_events:
+            self.instance.report_runless_asset_event(event)
         return found
 
     def arrive(self):
         """Look twice, with a day between, and return what the second look said."""
         self.tick("incoming_benchmarks")
-        seen = read_seen(self.home)
-        write_seen(self.home, {name: dataclasses.replace(one, since=one.since - 86_400) for name, one in seen.items()})
+        write_seen(self.home, {name: _a_day_older(one) for name, one in read_seen(self.home).items()})
         return self.tick("incoming_benchmarks").skip_message
 
     def asked(self):
@@ -70,6 +71,10 @@ class Automation:
         while requests := self.asked()[0]:
             done += [(*target, self.run(target[0], tags)) for target, tags in sorted(requests.items())]
         return done
+
+
+def _a_day_older(seen):
+    return dataclasses.replace(seen, since=seen.since - 86_400, gone=seen.gone and seen.gone - 86_400)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import time
@@ -9,9 +10,14 @@ import time
 import pytest
 from tests_support import SPECIFICITY, write_specificity
 
+from ab_assets.directories import Layout
 from ab_assets.home import Home
 from sensors.arrivals import Seen
-from sensors.folders import examine, look_at, looks, read_seen, write_seen
+from sensors.folders import examine, look_at, read_seen, watched, write_seen
+
+
+def looks(home, seen=None):
+    return watched(home.layout(), seen or {}).looks()
 
 
 @pytest.fixture
@@ -127,3 +133,34 @@ def test_the_record_is_kept_and_a_garbled_one_is_none(tmp_path):
     assert read_seen(home) == seen
     (home.cache / "arrivals.json").write_text("{")
     assert read_seen(home) == {}
+
+
+def two_directories(tmp_path):
+    """Return a home and a further directory, with a folder `tiny` in each."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "benchmarks.toml").write_text('directories = ["../lab"]')
+    home = Home(tmp_path / "home")
+    for directory in (home.directories.own, *home.directories.further):
+        write_specificity(directory / "tiny", count=6)
+    return home, home.directories.further[0]
+
+
+def test_of_two_folders_of_one_name_the_second_is_refused_with_where_and_what_to_do(tmp_path):
+    home, lab = two_directories(tmp_path)
+    watch = watched(home.layout(), {})
+    assert set(watch.looks()) == {"tiny", str(lab / "tiny")}
+    assert watch.examine("tiny") == examine(home.own_folder("tiny"))
+    [problem] = watch.examine(str(lab / "tiny")).problems
+    assert problem == f"the benchmark tiny lies in {home.root / 'benchmarks'}, too, which counts. Rename one of them."
+
+
+def test_a_folder_takes_no_name_that_was_seen_in_a_directory_that_is_away(tmp_path):
+    home, lab = two_directories(tmp_path)
+    seen = {"tiny": Seen("a", 0, "a", place=str(lab))}
+    layout = Layout({"tiny": home.own_folder("tiny")}, {}, {lab: "is not there"})
+    assert set(watched(layout, {}).folders) == {"tiny"}
+    [key] = watched(layout, seen).folders
+    assert key == str(home.own_folder("tiny"))
+    assert "tiny lies in" in watched(layout, seen).examine(key).problems[0]
+    removed = {"tiny": dataclasses.replace(seen["tiny"], gone=1, removed=True)}
+    assert set(watched(layout, removed).folders) == {"tiny"}

@@ -298,6 +298,17 @@ def test_a_folder_that_cannot_be_taken_is_told_once_for_each_version(lab):
     assert "<script>" not in lab.body("html")
 
 
+def test_a_second_folder_of_a_name_in_another_directory_is_told_once_with_its_place(lab, tmp_path):
+    (lab.home.root / "benchmarks.toml").write_text('directories = ["../share"]')
+    for folder in (lab.home.root / "benchmarks" / "tiny", tmp_path / "share" / "tiny"):
+        write_specificity(folder, count=6)
+    lab.automation.arrive()
+    assert lab.look()[0] == ["tiny: cannot be taken"]
+    assert "which counts. Rename one of them." in lab.body("html")
+    assert f"1 benchmark folder in {tmp_path / 'share'}" in lab.body("html")
+    assert lab.look()[0] == []
+
+
 def test_many_folders_that_cannot_be_taken_are_one_letter(lab):
     for index in range(30):
         folder = lab.home.folder(f"bad-{index:02d}")

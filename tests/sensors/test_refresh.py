@@ -168,6 +168,19 @@ def test_retired_and_broken_ones_are_left_alone(tiny):
     assert ("prepare", "tiny") not in tiny.asked()[0]
 
 
+def test_nothing_is_asked_for_a_removed_one_and_nothing_is_made_again_when_it_is_back(tiny):
+    assert tiny.run("prepare", tiny.asked()[0]["prepare", "tiny"])
+    assert list(tiny.asked()[0]) == [("evaluate", "tiny|twin-bert")]
+    folder, aside = tiny.home.folder("tiny"), tiny.home.root / "aside"
+    shutil.move(folder, aside)
+    assert tiny.asked() == ({}, "nothing to ask for")
+    assert "retired, their folders were removed: tiny" in tiny.arrive()
+    assert tiny.asked() == ({}, "nothing to ask for")
+    shutil.copytree(aside, folder)
+    assert "taken: tiny" in tiny.arrive()
+    assert list(tiny.asked()[0]) == [("evaluate", "tiny|twin-bert")]
+
+
 def test_at_most_so_many_runs_are_asked_for_in_one_tick(automation, monkeypatch):
     monkeypatch.setattr("sensors.refresh._REQUESTS_PER_TICK", 3)
     for index in range(5):

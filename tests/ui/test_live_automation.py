@@ -6,7 +6,7 @@ import shutil
 import time
 
 import pytest
-from dagster import DagsterInstance, RunsFilter
+from dagster import AssetKey, DagsterInstance, RunsFilter
 from live_daemon import live_daemon
 from mail_server import PASSWORD, USER, mail_server
 from tests_support import TWINS, antibody_rows, write_csv, write_specificity
@@ -73,6 +73,26 @@ def runs(instance):
     return sorted((run.job_name, run.tags["dagster/partition"], run.status.value) for run in instance.get_runs())
 
 
+def removed_and_returned(home, instance, daemon, log):
+    """Move the folder away and back to a further directory; the UI is told of both, and a look comes after it."""
+
+    def told():
+        records = instance.fetch_observations(AssetKey("raw_dataset"), limit=10).records
+        return [record.asset_observation.metadata["folder"].value for record in records]
+
+    share = home.root.parent / "share"
+    (home.root / "benchmarks.toml").write_text('directories = ["../share"]')
+    home.folder("tiny-live").rename(home.root / "aside")
+    until(told, daemon, log)
+    assert told()[0].startswith("retired: its folder was removed on ")
+    share.mkdir()
+    (home.root / "aside").rename(share / "tiny-live")
+    until(lambda: len(told()) > 1, daemon, log)
+    assert told()[0] == f"not retired any more: its folder is in {share}"
+    back = time.time()
+    until(lambda: len([t for t in ticks(instance, "refresh") if t.timestamp > back]) >= LOOKS, daemon, log)
+
+
 def test_a_dropped_folder_becomes_a_report_touching_it_starts_nothing_and_other_content_another(live, tmp_path):
     home, instance, daemon, log, box = live
     folder = write_specificity(tmp_path / "tiny-live")
@@ -111,6 +131,8 @@ def test_a_dropped_folder_becomes_a_report_touching_it_starts_nothing_and_other_
     assert runs(instance) == sorted(first * 2)
     until(lambda: len(box.messages) > 1, daemon, log)
     assert box.subjects() == ["tiny-live: complete"] * 2
+    removed_and_returned(home, instance, daemon, log)
+    assert runs(instance) == sorted(first * 2)
     said = " ".join(str(tick.skip_reason) for tick in ticks(instance, "notifications"))
     assert "sent: tiny-live completed" in said
     for text in (log.read_text(), said, (home.root / "mail" / "told.json").read_text()):
