@@ -212,7 +212,7 @@ def explain(
     ab-assets explain predictions demo-specificity antiberty --json
     """
     from ab_assets.commands.planning import explained  # noqa: PLC0415
-    from ab_assets.explanations import explanation_document, explanation_lines  # noqa: PLC0415
+    from ab_assets.provenance.explanations import explanation_document, explanation_lines  # noqa: PLC0415
 
     explanation = explained(_home(), asset, benchmark, model)
     if as_json:

@@ -18,9 +18,9 @@ from pydantic import Field
 
 from ab_assets.artifacts.publication import Outcome, publish_once
 from ab_assets.artifacts.store import Artifact, Ref
-from ab_assets.explanations import provenance_markdown, why, why_markdown
 from ab_assets.home import Home
 from ab_assets.plan import question_now
+from ab_assets.provenance.explanations import provenance_markdown, why, why_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

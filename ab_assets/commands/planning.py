@@ -11,15 +11,15 @@ from ab_assets.benchmarks.reading import nearest_name
 from ab_assets.departures import departed
 from ab_assets.errors import CorruptArtifactError, InvalidBenchmarkError, UnknownNameError
 from ab_assets.estimates import Estimate, Past, duration, total
-from ab_assets.explanations import asked_ref, causes, change_rows, explain, reasons_of
 from ab_assets.graph import NODES
 from ab_assets.plan import plan
+from ab_assets.provenance.explanations import asked_ref, causes, change_rows, explain, reasons_of
 
 if TYPE_CHECKING:
     from ab_assets.benchmarks.schema import Benchmark
-    from ab_assets.explanations import Explanation
     from ab_assets.home import Home
     from ab_assets.plan import Step
+    from ab_assets.provenance.explanations import Explanation
 
 Row = dict[str, Any]
 _ROWS_OF = "curated_dataset"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ab_assets.errors import UnknownNameError
-from ab_assets.history import DATA, RAW, REPORT, TABLE, headline, history_of
-from ab_assets.lineage import short
-from ab_assets.version_differences import NO_TEST, difference_between, versions_of
+from ab_assets.provenance.differences import NO_TEST, difference_between, versions_of
+from ab_assets.provenance.history import DATA, RAW, REPORT, TABLE, headline, history_of
+from ab_assets.provenance.lineage import short
 
 if TYPE_CHECKING:
-    from ab_assets.history import History, Version
     from ab_assets.home import Home
-    from ab_assets.version_differences import VersionDifference
+    from ab_assets.provenance.differences import VersionDifference
+    from ab_assets.provenance.history import History, Version
 
 Row = dict[str, Any]
 _COUNTS = ("rows", "positives", "negatives", "unlabelled", "rejected")

@@ -454,7 +454,8 @@ def _code_layout(world: World, draw: random.Random) -> Expected:
 
 
 def _outside(world: World, draw: random.Random) -> Expected:
-    for name in ("cli", "errors", "plan", "commands.console", "artifacts.store", "datasets.assets", "explanations"):
+    outside = ("cli", "errors", "plan", "commands.console", "artifacts.store", "datasets.assets", "provenance.history")
+    for name in outside:
         path = _path(world.package, f"ab_assets.{name}")
         path.write_text(path.read_text() + f"\nINJECTED = {draw.randrange(10**6)}\n")
     return {}

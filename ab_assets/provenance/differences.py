@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from ab_assets.artifacts.fingerprint import changes
-from ab_assets.changed_rows import ChangedRows, changed_rows
-from ab_assets.code_changes import in_words
 from ab_assets.errors import BadInputError
-from ab_assets.lineage import lineage_of
+from ab_assets.provenance.changed_rows import ChangedRows, changed_rows
+from ab_assets.provenance.code_changes import in_words
+from ab_assets.provenance.lineage import lineage_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ab_assets.artifacts.store import Artifact, ArtifactStore
-    from ab_assets.history import History, Version
+    from ab_assets.provenance.history import History, Version
 
 METRICS = ("ap", "mcc", "auroc")
 

@@ -11,9 +11,9 @@ from two_versions import two_versions, write_home
 
 from ab_assets.artifacts.fingerprint import file_digest
 from ab_assets.artifacts.store import Ref
-from ab_assets.explanations import explain, explanation_lines, provenance_markdown, tree_lines, why
 from ab_assets.graph import NODES
-from ab_assets.lineage import lineage_of
+from ab_assets.provenance.explanations import explain, explanation_lines, provenance_markdown, tree_lines, why
+from ab_assets.provenance.lineage import lineage_of
 
 REPORT = Ref("report", BINDERS)
 
@@ -93,7 +93,7 @@ def test_an_explanation_tells_environment_code_and_that_nothing_is_stale(home):
 
 def test_packages_that_are_others_now_are_named_and_make_nothing_stale(home, monkeypatch):
     installed = home.store.require(REPORT).manifest["made"]["packages"]
-    monkeypatch.setattr("ab_assets.explanations.package_versions", lambda: installed | {"numpy": "9.9"})
+    monkeypatch.setattr("ab_assets.provenance.explanations.package_versions", lambda: installed | {"numpy": "9.9"})
     explanation = explain(home, REPORT)
     assert explanation.status == "fresh"
     assert any(f"numpy {installed['numpy']} -> 9.9" in line for line in explanation_lines(explanation))

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from injected_changes import FILES, HARMLESS, KINDS, World
 from published import publish_all, steps_of
 
-from ab_assets import code_changes, graph
+from ab_assets import graph
 from ab_assets.artifacts import code_version
 from ab_assets.artifacts.store import Ref
-from ab_assets.explanations import causes, reasons_of
 from ab_assets.graph import NODES
 from ab_assets.home import Home
 from ab_assets.plan import upstream_refs
+from ab_assets.provenance import code_changes
+from ab_assets.provenance.explanations import causes, reasons_of
 
 ROOT = Path(code_version.__file__).parents[2]
 # What is said alone: there is nothing to compare with.

@@ -9,7 +9,7 @@ from two_versions import NEW, OLD, antibodies, publish_version, scores, two_vers
 
 from ab_assets.artifacts.store import Ref
 from ab_assets.errors import BadInputError, MissingArtifactError, UnknownNameError
-from ab_assets.history import DATA, RAW, TABLE, headline, history_of
+from ab_assets.provenance.history import DATA, RAW, TABLE, headline, history_of
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_versions_are_named_by_number_or_by_digits(twice):
 
 
 def test_digits_of_several_versions_are_refused(twice, monkeypatch):
-    monkeypatch.setattr("ab_assets.history._LEAST_DIGITS", 0)
+    monkeypatch.setattr("ab_assets.provenance.history._LEAST_DIGITS", 0)
     with pytest.raises(BadInputError, match="several"):
         history_of(twice.store, BINDERS).named("")
 

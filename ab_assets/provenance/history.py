@@ -10,7 +10,7 @@ import polars as pl
 
 from ab_assets.artifacts.store import Ref
 from ab_assets.errors import BadInputError, CorruptArtifactError, UnknownNameError
-from ab_assets.lineage import short
+from ab_assets.provenance.lineage import short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from two_versions import NEW, OLD, antibodies
 
-from ab_assets.changed_rows import changed_rows
+from ab_assets.provenance.changed_rows import changed_rows
 from ab_assets.tables import CURATED
 
 LABELS = st.dictionaries(st.sampled_from([f"x{n}" for n in range(8)]), st.sampled_from([True, False, None]))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ab_assets import code_changes
 from ab_assets.artifacts.code_version import normalised_digest
 from ab_assets.artifacts.fingerprint import Change
-from ab_assets.code_changes import changed_definitions, definitions, in_words
+from ab_assets.provenance import code_changes
+from ab_assets.provenance.code_changes import changed_definitions, definitions, in_words
 
 BEFORE = '''
 """A module."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Look: TypeAlias = Callable[[str, str], str | None]
 
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT = Path(__file__).resolve().parents[2]
 _REST = "what it imports"
 _SHOWN = 6
 

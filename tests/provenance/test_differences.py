@@ -8,8 +8,8 @@ from published import write_benchmark
 from two_versions import NEW, OLD, antibodies, publish_version, scores, two_versions, write_home
 
 from ab_assets.errors import BadInputError
-from ab_assets.history import history_of
-from ab_assets.version_differences import NO_TEST, difference_between, versions_of
+from ab_assets.provenance.differences import NO_TEST, difference_between, versions_of
+from ab_assets.provenance.history import history_of
 
 
 def between(home, older=None, newer=None):

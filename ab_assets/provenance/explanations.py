@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ab_assets.artifacts.fingerprint import changes
 from ab_assets.artifacts.provenance import package_versions, source_at
-from ab_assets.code_changes import changed_definitions, in_words
 from ab_assets.errors import BadInputError, InvalidBenchmarkError, UnknownNameError
-from ab_assets.lineage import lineage_of, short
 from ab_assets.plan import plan
+from ab_assets.provenance.code_changes import changed_definitions, in_words
+from ab_assets.provenance.lineage import lineage_of, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ab_assets.artifacts.store import Artifact, Ref
-    from ab_assets.code_changes import Look
     from ab_assets.home import Home
-    from ab_assets.lineage import Branch, Input, Lineage, Origin
     from ab_assets.plan import Step
+    from ab_assets.provenance.code_changes import Look
+    from ab_assets.provenance.lineage import Branch, Input, Lineage, Origin
 
 Document = dict[str, Any]
 _PACKAGE = "ab_assets."

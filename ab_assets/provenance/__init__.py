@@ -1,0 +1,1 @@
+"""Where a result comes from, what it once was, and what has changed since."""
