@@ -48,12 +48,12 @@ def settled() -> Look:
 
     The time that counts is that of the last change of a file itself, which no copy sets back.
     """
-    now = time.time_ns()
 
     @functools.cache
     def stamp(path: Path) -> Stamp:
         found = stamp_of(path)
-        if found is not None and path.suffix and 0 <= now - found[-1] < _SETTLED_NS:
+        is_file = bool(path.suffix)  # of folders it only counts that they are there
+        if found is not None and is_file and 0 <= time.time_ns() - found[-1] < _SETTLED_NS:
             raise UnreadableFileError(what="the code is being written just now", where=str(path))
         return found
 
