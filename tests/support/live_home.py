@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 DEADLINE_SECONDS = 300
 LOOKS = 3
-AT_REST = {"refresh": "nothing to ask for", "notifications": "nothing to tell"}
+AT_REST = {
+    "incoming_benchmarks": "{} benchmark folders",
+    "refresh": "nothing to ask for",
+    "notifications": "nothing to tell",
+}
 
 # Of the laptop's settings, so that less is waited: the queue is looked at every second, for two models at once.
 _LIMIT = "    tag_concurrency_limits:"
@@ -103,7 +107,7 @@ class LiveHome:
         last = max([moment, *(record.end_time or 0 for record in self.instance.get_run_records(limit=10))])
         for sensor, words in AT_REST.items():
             looks = [tick.skip_reason for tick in self.ticks(sensor)[:LOOKS] if tick.timestamp > last]
-            if looks != [words] * LOOKS:
+            if looks != [words.format(len(self.home.names()))] * LOOKS:
                 return False
         return True
 
