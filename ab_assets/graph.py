@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,13 +18,12 @@ from ab_assets.errors import BadInputError
 from ab_assets.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from ab_assets.benchmarks.schema import Benchmark
     from ab_assets.models.catalogue import ModelSpec
 
 Job = Literal["prepare", "evaluate", "report"]
 Parameters = dict[str, Any]
+Code = Callable[[tuple[str, ...]], Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,11 @@ class Node:
     @property
     def code_version(self) -> str:
         """The digest of the code closure, as Dagster shows it."""
-        return digest_of(_code(self.code))[:16]
+        return digest_of(loaded_code(self.code))[:16]
 
 
 @functools.cache
-def _code(modules: tuple[str, ...]) -> Mapping[str, str]:
+def loaded_code(modules: tuple[str, ...]) -> Mapping[str, str]:
     """Return `code_of` the modules, followed once: a plan asks it of every partition."""
     return MappingProxyType(code_of(modules))
 
@@ -351,9 +351,17 @@ def recipe_of(spec: ModelSpec, benchmark: Benchmark) -> Recipe:
 
 
 def question_of(
-    name: str, benchmark: Benchmark, inputs: Mapping[str, str], *, spec: ModelSpec | None = None
+    name: str,
+    benchmark: Benchmark,
+    inputs: Mapping[str, str],
+    *,
+    spec: ModelSpec | None = None,
+    code: Code = loaded_code,
 ) -> Question:
-    """Return the question whose answer is asset `name` of this benchmark (and model), given its inputs' digests."""
+    """Return the question whose answer is asset `name` of this benchmark (and model), given its inputs' digests.
+
+    `code`: what decides it of the code, by default as this process loaded it.
+    """
     node = NODES[name]
     parameters = node.parameters(benchmark)
     if node.group == "models" and spec is not None:
@@ -364,5 +372,5 @@ def question_of(
         inputs=dict(inputs),
         parameters=parameters,
         model=spec.identity() if node.per_model and spec is not None else {},
-        code=_code(node.code),
+        code=code(node.code),
     )

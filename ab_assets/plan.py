@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from ab_assets.artifacts.fingerprint import changes, file_digest
 from ab_assets.artifacts.store import Ref
 from ab_assets.errors import CorruptArtifactError
-from ab_assets.graph import CANDIDATES, NODES, Node, question_of
+from ab_assets.graph import CANDIDATES, NODES, Node, loaded_code, question_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ab_assets.artifacts.fingerprint import Change, Question
     from ab_assets.artifacts.store import Artifact, ArtifactStore
     from ab_assets.benchmarks.schema import Benchmark
+    from ab_assets.graph import Code
     from ab_assets.home import Home
     from ab_assets.models.catalogue import ModelSpec
 
@@ -65,19 +66,27 @@ def plan(
     store: ArtifactStore,
     *,
     digest: Digest = file_digest,
+    code: Code = loaded_code,
 ) -> list[Step]:
     """Return every partition these benchmarks consist of, upstream first, each fresh, stale or new, and why.
 
-    `digest`: how the sha256 of a file in a benchmark's folder is found; who asks often may remember it.
+    `digest`: how the sha256 of a file in a benchmark's folder is found; who asks often may remember it. `code`: which
+    code decides; who has others do the work asks with what they will load.
     """
     steps: list[Step] = []
     for benchmark, folder in benchmarks:
-        steps += _plan_one(benchmark, folder, catalogue, store, digest)
+        steps += _plan_one(benchmark, folder, catalogue, store, digest=digest, code=code)
     return steps
 
 
 def _plan_one(
-    benchmark: Benchmark, folder: Path, catalogue: Mapping[str, ModelSpec], store: ArtifactStore, digest: Digest
+    benchmark: Benchmark,
+    folder: Path,
+    catalogue: Mapping[str, ModelSpec],
+    store: ArtifactStore,
+    *,
+    digest: Digest,
+    code: Code,
 ) -> list[Step]:
     steps: dict[Ref, Step] = {}
     shown: dict[Ref, Artifact | None] = {}
@@ -93,13 +102,16 @@ def _plan_one(
             inputs = {source: found.digest for source in upstream if (found := shown[source])}
             before = [steps[source] for source in upstream]
             missing = {step.ref.model for step in before if step.reasons and step.ref.model and model is None}
-            asked = full = question_for(ref, benchmark, folder, _named(inputs, node), catalogue, digest=digest)
+            asked = full = question_for(
+                ref, benchmark, folder, _named(inputs, node), catalogue, digest=digest, code=code
+            )
             if missing:
-                asked = question_for(ref, benchmark, folder, _named(inputs, node, missing), catalogue)
+                asked = question_for(ref, benchmark, folder, _named(inputs, node, missing), catalogue, code=code)
             given = {one: sha for one, sha in inputs.items() if NODES[one.asset].job != node.job}
             posed = asked
             if len(given) < len(inputs):
-                posed = question_for(ref, benchmark, folder, _named(given, node, missing), catalogue, digest=digest)
+                named = _named(given, node, missing)
+                posed = question_for(ref, benchmark, folder, named, catalogue, digest=digest, code=code)
             unmade = {input_name(source, node) for source in upstream if shown[source] is None}
             try:
                 shown[ref] = store.current(ref)
@@ -153,6 +165,7 @@ def question_for(
     catalogue: Mapping[str, ModelSpec],
     *,
     digest: Digest = file_digest,
+    code: Code = loaded_code,
 ) -> Question:
     """Return the question behind a partition, source files included."""
     found = dict(inputs)
@@ -160,7 +173,7 @@ def question_for(
         found |= source_digests(benchmark, folder, digest)
     elif ref.asset == CANDIDATES:
         found |= candidate_digests(benchmark, folder, digest)
-    return question_of(ref.asset, benchmark, found, spec=catalogue[ref.model] if ref.model else None)
+    return question_of(ref.asset, benchmark, found, spec=catalogue[ref.model] if ref.model else None, code=code)
 
 
 def question_now(home: Home, ref: Ref) -> Question:

@@ -20,6 +20,7 @@ from resources.mail import FILE_NAME, MailSettings, read_mail
 from sensors.arrivals import is_taken
 from sensors.failures import silent_runs
 from sensors.folders import look_at, read_seen
+from sensors.latest_code import latest_code
 from sensors.letters import Links, invalid_letter, round_letter, stuck_letter
 from sensors.outbox import Owed, Told, post, read_told, write_told
 from sensors.refresh import Models
@@ -90,7 +91,7 @@ def _rounds(
 ) -> Iterator[tuple[str, Round, Found, Ending | None]]:
     """Yield each benchmark that has arrived whole: its round, how it stands, and how the round ended if it did."""
     try:
-        models = Models(home.catalogue())
+        models, code = Models(home.catalogue()), latest_code()
     except AbAssetsError:  # the sensor `refresh` says why
         return
     now, moment = under_way(instance), time.time()
@@ -103,7 +104,7 @@ def _rounds(
         if not is_taken(look_at(home.folder(name)), seen.get(name)):
             continue
         running = now.running.get(name, frozenset())
-        one = found(instance, home, models, name, running, held=name in now.held)
+        one = found(instance, home, models, name, running, held=name in now.held, code=code)
         if one is None:
             continue
         idle = is_off() and not running  # nobody is at work who could be late

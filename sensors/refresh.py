@@ -17,6 +17,7 @@ from dagster import (
 )
 
 from ab_assets.errors import AbAssetsError
+from ab_assets.graph import loaded_code
 from ab_assets.home import Home
 from ab_assets.models.availability import availability
 from ab_assets.partitions import BENCHMARK, CONTENT, MODELS
@@ -27,6 +28,7 @@ from sensors.arrivals import is_taken
 from sensors.budget import read_budget, within
 from sensors.due import Due, Request, Target, due
 from sensors.folders import look_at, read_seen
+from sensors.latest_code import latest_code
 from sensors.remembered import RememberedDigests
 from sensors.runs import ACTIVE, ASKED_BY, ASKED_FOR, COMPUTES, REFRESH, WHY, ended, partition_key, under_way
 from sensors.saying import listed
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+    from ab_assets.graph import Code
     from ab_assets.models.catalogue import ModelSpec
     from ab_assets.plan import Step
 
@@ -87,6 +90,10 @@ def _looked(context: SensorEvaluationContext, home: Home) -> tuple[list[Request]
         models = Models(home.catalogue())
     except AbAssetsError as error:
         return [], [f"the models cannot be read: {error}"]
+    try:
+        code = latest_code()
+    except AbAssetsError as error:
+        return [], [str(error)]
     now = under_way(context.instance)
     registered = set(context.instance.get_dynamic_partitions(BENCHMARK))
     seen = read_seen(home)
@@ -100,7 +107,7 @@ def _looked(context: SensorEvaluationContext, home: Home) -> tuple[list[Request]
         if not is_taken(look_at(home.folder(name)), seen.get(name)):
             arriving.append(name)
         elif name not in now.held:
-            found = due_of(context.instance, home, models, name, now.running.get(name, frozenset()))
+            found = planned(context.instance, home, models, name, now.running.get(name, frozenset()), code=code)[1]
             requests += found.requests
             waiting += [f"{name}: {text}" for text in (*found.later, *found.left_out)]
     said = [listed(sorted(waiting), "; ")] if waiting else []
@@ -142,20 +149,24 @@ class Models:
         return ""
 
 
-def due_of(instance: DagsterInstance, home: Home, models: Models, name: str, running: frozenset[Target]) -> Due:
-    """Return what one benchmark needs; one that cannot be planned is said to be so."""
-    return planned(instance, home, models, name, running)[1]
-
-
 def planned(
-    instance: DagsterInstance, home: Home, models: Models, name: str, running: frozenset[Target]
+    instance: DagsterInstance,
+    home: Home,
+    models: Models,
+    name: str,
+    running: frozenset[Target],
+    *,
+    code: Code = loaded_code,
 ) -> tuple[list[Step], Due]:
-    """Return the plan of one benchmark, and what it needs; one that cannot be planned is said to be so."""
+    """Return the plan of one benchmark, and what it needs; one that cannot be planned is said to be so.
+
+    `code`: which code runs that start now would load.
+    """
     try:
         benchmark = home.benchmark(name)
         if benchmark.retired:
             return [], Due()
-        steps = plan([(benchmark, home.folder(name))], models.catalogue, home.store, digest=DIGESTS.digest)
+        steps = plan([(benchmark, home.folder(name))], models.catalogue, home.store, digest=DIGESTS.digest, code=code)
         cannot = models.impossible(benchmark.models)
         ask_for_code = read_budget(home).code_changes == "ask"
     except (AbAssetsError, OSError) as error:

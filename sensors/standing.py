@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ab_assets.artifacts.fingerprint import digest_of
 from ab_assets.artifacts.store import Ref
 from ab_assets.errors import AbAssetsError
-from ab_assets.graph import NODES
+from ab_assets.graph import NODES, loaded_code
 from ab_assets.plan import question_for
 from sensors.due import Target
 from sensors.refresh import DIGESTS, planned
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
     from ab_assets.benchmarks.schema import Benchmark
+    from ab_assets.graph import Code
     from ab_assets.home import Home
     from ab_assets.models.catalogue import ModelSpec
     from ab_assets.plan import Step
@@ -59,9 +60,19 @@ class Found:
 
 
 def found(
-    instance: DagsterInstance, home: Home, models: Models, name: str, running: frozenset[Target], *, held: bool = False
+    instance: DagsterInstance,
+    home: Home,
+    models: Models,
+    name: str,
+    running: frozenset[Target],
+    *,
+    held: bool = False,
+    code: Code = loaded_code,
 ) -> Found | None:
-    """Return how a benchmark stands; None when it is retired or cannot be read. `held`: a command works on it."""
+    """Return how a benchmark stands; None when it is retired or cannot be read.
+
+    `held`: a command works on it. `code`: which code runs that start now would load.
+    """
     try:
         benchmark = home.benchmark(name)
         if benchmark.retired:
@@ -69,9 +80,9 @@ def found(
         report = home.store.current(Ref("report", name))
     except (AbAssetsError, OSError):
         return None
-    steps, due = planned(instance, home, models, name, running)
+    steps, due = planned(instance, home, models, name, running, code=code)
     try:
-        asked = _asked(home, benchmark, models.catalogue)
+        asked = _asked(home, benchmark, models.catalogue, code)
     except AbAssetsError as error:  # it cannot be planned, as `due` says; what it asks is that
         asked = digest_of(str(error))
     except OSError:
@@ -82,7 +93,7 @@ def found(
     return Found(benchmark, Standing(asked, outcome, is_open), tuple(steps), due, running)
 
 
-def _asked(home: Home, benchmark: Benchmark, catalogue: Mapping[str, ModelSpec]) -> str:
+def _asked(home: Home, benchmark: Benchmark, catalogue: Mapping[str, ModelSpec], code: Code) -> str:
     """Return the digest of all questions without what earlier stages answered: it stays as the work goes on."""
     questions, folder = {}, home.folder(benchmark.name)
     for node in NODES.values():
@@ -91,6 +102,6 @@ def _asked(home: Home, benchmark: Benchmark, catalogue: Mapping[str, ModelSpec])
             if model is not None and model not in catalogue:
                 questions[str(ref)] = "no such model"
                 continue
-            question = question_for(ref, benchmark, folder, {}, catalogue, digest=DIGESTS.digest)
+            question = question_for(ref, benchmark, folder, {}, catalogue, digest=DIGESTS.digest, code=code)
             questions[str(ref)] = question.fingerprint
     return digest_of(questions)

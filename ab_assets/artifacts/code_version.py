@@ -5,11 +5,19 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ab_assets.errors import UnreadableFileError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from typing import TypeAlias
+
+    Stamp: TypeAlias = tuple[int, ...] | None
+    Look: TypeAlias = Callable[[Path], Stamp]
 
 PACKAGE = "ab_assets"
 _ROOT = Path(__file__).resolve().parents[2]
@@ -17,23 +25,65 @@ _ROOT = Path(__file__).resolve().parents[2]
 # Code that decides how a result is announced, stored or asked for, never what it is.
 _NO_PART_OF_RESULTS = ("ab_assets.artifacts", "ab_assets.errors", "ab_assets.progress", "ab_assets.cli")
 
+# Who saves a file or checks out a commit is done within this time; until then it is not known what it will be.
+_SETTLED_NS = 2 * 10**9
 
-def code_of(modules: Iterable[str]) -> dict[str, str]:
+
+def stamp_of(path: Path) -> Stamp:
+    """Return what is another when a file was written or replaced; None where there is none."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        stat = path.stat()
+        return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+    return None
+
+
+@functools.cache
+def when_loaded(path: Path) -> Stamp:
+    """Return the stamp that a file had when this process first asked."""
+    return stamp_of(path)
+
+
+def settled() -> Look:
+    """Return what stamps each file once, as it lies on the disk now, and raises UnreadableFileError of half-saved ones.
+
+    The time that counts is that of the last change of a file itself, which no copy sets back.
+    """
+
+    @functools.cache
+    def stamp(path: Path) -> Stamp:
+        found = stamp_of(path)
+        is_file = bool(path.suffix)  # of folders it only counts that they are there
+        if found is not None and is_file and 0 <= time.time_ns() - found[-1] < _SETTLED_NS:
+            raise UnreadableFileError(what="the code is being written just now", where=str(path))
+        return found
+
+    return stamp
+
+
+def code_of(modules: Iterable[str], look: Look = when_loaded) -> dict[str, str]:
     """Return {module: digest of its normalised syntax tree} of `modules` and all they import inside this package.
 
     An entry with a slash is a file beside the code that decides a result too ("ab_assets/reports/template.html"); its
     bytes count. Every file is read once per process: what runs is the code that was loaded, not what it became since.
+    Another `look` says which files are others now; these are read again.
+
+    Raises UnreadableFileError for a file that is no Python, and for a module that is not there.
     """
     pending, closure = list(modules), dict[str, str]()
     while pending:
         name = pending.pop()
         if name in closure or not _counts(name):
             continue
-        if "/" in name:
-            closure[name] = _bytes_digest(_ROOT / name)
-        elif (read := _read(_path_of(name), name)) is not None:
-            closure[name], imports = read
-            pending.extend(imports)
+        path = _ROOT / name if "/" in name else _path_of(name, look)
+        stamp = look(path)
+        if stamp is None:
+            if look(_ROOT.joinpath(*name.split("."))) is None:  # a folder without __init__.py holds no code
+                raise UnreadableFileError(what="the code needs this file, and it is not there", where=str(path))
+        elif "/" in name:
+            closure[name] = _bytes_digest(path, stamp)
+        elif (read := _read(path, name, stamp)) is not None:
+            closure[name], imports, perhaps = read
+            pending += [*imports, *(one for one in perhaps if look(_path_of(one, look)) is not None)]
     return dict(sorted(closure.items()))
 
 
@@ -82,32 +132,49 @@ def _counts(name: str) -> bool:
 
 
 @functools.cache
-def _read(path: Path, module: str) -> tuple[str, tuple[str, ...]] | None:
-    """Return a module's digest and what it imports inside this package; None of a package that holds no code."""
-    source = path.read_text(encoding="utf-8")
-    digest = normalised_digest(source)
+def _read(path: Path, module: str, _stamp: Stamp) -> tuple[str, tuple[str, ...], tuple[str, ...]] | None:
+    """Return a module's digest, what it imports inside this package, and names that may be modules that it imports.
+
+    None of a package that holds no code. With another stamp the file is read again.
+    """
+    try:
+        source = _bytes_of(path).decode("utf-8")
+        tree, digest = ast.parse(source), normalised_digest(source)
+    except (SyntaxError, ValueError) as error:
+        raise UnreadableFileError(what="this is no Python just now", where=str(path), found=str(error)) from error
     is_package = path.stem == "__init__"
     if is_package and digest == normalised_digest(""):
         return None
     here = module.split(".") if is_package else module.split(".")[:-1]
-    found = {module.rpartition(".")[0]}
-    for node in ast.walk(ast.parse(source)):
+    imports, perhaps = set[str](), {module.rpartition(".")[0]}
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            imports |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             above = here[: len(here) - node.level + 1] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
-            found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
-    inside = {name for name in found if name.split(".")[0] == PACKAGE and _path_of(name).is_file()}
-    return digest, tuple(sorted(inside - {module}))
+            imports.add(base)
+            perhaps |= {f"{base}.{alias.name}" for alias in node.names}
+    return digest, _inside(imports - {module}), _inside(perhaps - imports - {module})
+
+
+def _inside(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(name for name in names if name.split(".")[0] == PACKAGE))
 
 
 @functools.cache
-def _bytes_digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+def _bytes_digest(path: Path, _stamp: Stamp) -> str:
+    return hashlib.sha256(_bytes_of(path)).hexdigest()[:16]
 
 
-def _path_of(module: str) -> Path:
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableFileError(what="the code cannot be read", where=str(path), found=str(error)) from error
+
+
+def _path_of(module: str, look: Look) -> Path:
     base = _ROOT.joinpath(*module.split("."))
     package = base / "__init__.py"
-    return package if package.is_file() else base.with_suffix(".py")
+    return package if look(package) is not None else base.with_suffix(".py")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import textwrap
+import time
 
 import pytest
 
 from ab_assets.artifacts import code_version
-from ab_assets.artifacts.code_version import code_of, normalised_digest
+from ab_assets.artifacts.code_version import code_of, normalised_digest, settled
+from ab_assets.errors import UnreadableFileError
 
 SOURCE = '''
 """Identity of two chains."""
@@ -255,3 +257,59 @@ def test_a_file_beside_the_code_counts_by_its_bytes(closure):
     before, after = closure(modules, file), closure(modules | {"reports/template.html": "<b>"}, file)
     assert list(before) == list(after) == [file]
     assert before != after
+
+
+@pytest.fixture
+def at_rest(monkeypatch):
+    monkeypatch.setattr(code_version, "_SETTLED_NS", 0)
+
+
+def the(name, tmp_path):
+    [file] = tmp_path.rglob(name)
+    return file
+
+
+def test_a_new_look_finds_what_was_edited_since_and_the_process_goes_on_with_what_it_loaded(closure, tmp_path, at_rest):
+    modules = {"start.py": "import ab_assets.b", "b.py": "import ab_assets.c", "c.py": "X = 1"}
+    before = closure(modules)
+    the("c.py", tmp_path).write_text("X = 1  # one")
+    assert code_of(["ab_assets.start"], settled()) == before
+    the("c.py", tmp_path).write_text("import ab_assets.d\nX = 1")
+    (the("c.py", tmp_path).parent / "d.py").write_text("Y = 1")
+    assert code_of(["ab_assets.start"], settled()).keys() - before.keys() == {"ab_assets.d"}
+    the("c.py", tmp_path).write_text("X = 1")
+    assert code_of(["ab_assets.start"], settled()) == code_of(["ab_assets.start"]) == before
+
+
+def test_a_new_look_finds_other_bytes_of_a_file_beside_the_code(closure, tmp_path, at_rest):
+    file = "ab_assets/style.css"
+    before = closure({"start.py": "", "style.css": "a {}"}, file)
+    the("style.css", tmp_path).write_text("a { }")
+    assert code_of([file]) == before != code_of([file], settled())
+
+
+def test_one_look_sees_one_state_of_each_file(closure, tmp_path, at_rest):
+    before, look = closure({"start.py": "X = 1"}), settled()
+    code_of(["ab_assets.start"], look)
+    the("start.py", tmp_path).write_text("X = 22")
+    assert code_of(["ab_assets.start"], look) == before
+
+
+@pytest.mark.parametrize("half", [b"def f(:", b"X = '\xff'", b"X = 1\x00", None])
+def test_half_a_file_is_refused_by_name_and_the_whole_one_is_read(closure, tmp_path, at_rest, half):
+    before, file = closure({"start.py": "import ab_assets.b", "b.py": "X = 1"}), the("b.py", tmp_path)
+    file.write_bytes(half) if half else file.unlink()
+    with pytest.raises(UnreadableFileError) as caught:
+        code_of(["ab_assets.start"], settled())
+    assert str(file) in str(caught.value)
+    file.write_text("X = 1")
+    assert code_of(["ab_assets.start"], settled()) == before
+
+
+def test_what_is_being_written_is_refused_until_it_rests(closure, monkeypatch):
+    before, now = closure({"start.py": "X = 1"}), time.time_ns()
+    with pytest.raises(UnreadableFileError, match="being written"):
+        code_of(["ab_assets.start"], settled())
+    for seconds in (3, -365 * 24 * 3600):  # a file of the future is not waited for
+        monkeypatch.setattr(code_version.time, "time_ns", lambda later=seconds: now + later * 10**9)
+        assert code_of(["ab_assets.start"], settled()) == before

@@ -26,6 +26,11 @@ ROOT = Path(code_version.__file__).parents[2]
 ALONE = ("not made yet", "cannot be read", "there is no model")
 
 
+def forget_the_code() -> None:
+    graph.loaded_code.cache_clear()
+    code_version.when_loaded.cache_clear()
+
+
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory) -> Path:
     """Return a folder with a home that is all fresh and a copy of the package."""
@@ -49,10 +54,10 @@ def worlds(pristine, tmp_path_factory):
     package = tmp_path_factory.mktemp("package")
     unchanged, seen = code_version._read, {}
 
-    def read(path, module):
+    def read(path, module, stamp):
         text = path.read_bytes()
         if (path, text) not in seen:
-            seen[path, text] = unchanged.__wrapped__(path, module)
+            seen[path, text] = unchanged.__wrapped__(path, module, stamp)
         return seen[path, text]
 
     patch.setattr(code_version, "_ROOT", package)
@@ -68,14 +73,14 @@ def worlds(pristine, tmp_path_factory):
         return World(Home(home), package, pristine / "package")
 
     def restore(kinds) -> None:
-        graph._code.cache_clear()
+        forget_the_code()
         if any(kind.family == "code" for kind in kinds):
             shutil.rmtree(package / "ab_assets")
             shutil.copytree(pristine / "package" / "ab_assets", package / "ab_assets")
 
     yield new, restore
     patch.undo()
-    graph._code.cache_clear()
+    forget_the_code()
 
 
 def injected(worlds, kinds, seed):
@@ -84,12 +89,12 @@ def injected(worlds, kinds, seed):
     draw = random.Random(seed)
     world = new()
     try:
-        graph._code.cache_clear()
+        forget_the_code()
         expected: dict[Ref, set[str]] = {}
         for kind in sorted(kinds, key=lambda kind: kind.family != "store"):
             for ref, reasons in kind.inject(world, draw).items():
                 expected.setdefault(ref, set()).update(reasons)
-        graph._code.cache_clear()
+        forget_the_code()
         steps = steps_of(world.home)
         words = {step.ref: reasons_of(step, "a commit", world.look) for step in steps}
         return world, expected, steps, words

@@ -1,4 +1,4 @@
-"""Nothing but a live daemon and its code server acts: a folder that is dropped becomes a report and a letter."""
+"""Nothing but a live daemon and its code server acts: after a change exactly what it concerns is made anew."""
 
 from __future__ import annotations
 
@@ -6,135 +6,156 @@ import shutil
 import time
 
 import pytest
-from dagster import AssetKey, DagsterInstance, RunsFilter
-from live_daemon import live_daemon
-from mail_server import PASSWORD, USER, mail_server
-from tests_support import TWINS, antibody_rows, write_csv, write_specificity
+from dagster import AssetKey
+from live_home import LOOKS, live_home
+from mail_server import PASSWORD, USER
+from tests_support import SPECIFICITY, TWINS, antibody_rows, write_csv, write_specificity
 
 from ab_assets.artifacts.store import Ref
-from ab_assets.home import Home
-from jobs.launching import prepare_dagster_home
-from sensors.arrivals import is_taken
-from sensors.folders import look_at, read_seen
-from sensors.runs import ACTIVE
+from ab_assets.graph import COMPUTED, NODES
 
-pytestmark = [pytest.mark.ui, pytest.mark.xdist_group("automation")]
+pytestmark = [
+    pytest.mark.ui,
+    pytest.mark.xdist_group("automation"),
+    pytest.mark.filterwarnings("ignore:::aiosmtpd"),  # of a password without STARTTLS, in a thread of its own
+]
 
-DEADLINE_SECONDS = 420
-LOOKS = 3
+NAMES = ("tiny-one", "tiny-two")
+MODELS = ("twin-bert", "twin-esm")
+SMALLEST = (
+    TWINS.replace("layers = 3, hidden = 32", "layers = 1, hidden = 16")
+    .replace("epochs = 2", "epochs = 1")
+    .replace("trainable_layers = 2", "trainable_layers = 1")
+)
+# Nothing here has candidates.
+ASSETS = [node for node in NODES.values() if node.name != "candidate_predictions"]
+EVALUATION = {"leak_ladder", "model_metrics", "metric_table", "report"}
 
 
-def until(check, daemon, log):
-    """Return the first answer that is true; fails with the daemon's log when it dies or the deadline passes."""
-    end = time.monotonic() + DEADLINE_SECONDS
-    while time.monotonic() < end and daemon.poll() is None:
-        if answer := check():
-            return answer
-        time.sleep(0.5)
-    pytest.fail(f"it did not happen; the daemon says:\n{log.read_text()[-4000:]}")
-    return None
+def partitions(benchmark, of=lambda node: True, models=MODELS):
+    """Return (asset, partition) of one benchmark's assets that are `of` a kind."""
+    per_model = {(node.name, f"{benchmark}|{model}") for node in ASSETS if node.per_model for model in models}
+    return {
+        one
+        for one in {(node.name, benchmark) for node in ASSETS if not node.per_model} | per_model
+        if of(NODES[one[0]])
+    }
+
+
+def succeeded(*runs):
+    return sorted((job, partition, "SUCCESS") for job, partition in runs)
+
+
+def stages(benchmark, models=MODELS):
+    return [("prepare", benchmark), *(("evaluate", f"{benchmark}|{model}") for model in models), ("report", benchmark)]
+
+
+def edited(file, old, new):
+    text = file.read_text()
+    assert text.count(old) == 1
+    file.write_text(text.replace(old, new))
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory):
+    """Return a live home with two benchmarks of two models each, and what was done when they were dropped."""
+    folder = tmp_path_factory.mktemp("live")
+    with live_home(folder, SMALLEST) as live:
+
+        def drop():
+            for seed, name in enumerate(NAMES, start=1):
+                given = write_specificity(folder / name, count=40, seed=seed, toml=SPECIFICITY.replace("200", "100"))
+                shutil.copytree(given, live.home.folder(name))
+
+        yield live, live.after(drop)
 
 
 @pytest.fixture
-def live(tmp_path):
-    home = Home(tmp_path / "home")
-    (home.root / "models").mkdir(parents=True)
-    (home.root / "models" / "twins.toml").write_text(TWINS)
-    (home.root / "benchmarks").mkdir()
-    log = tmp_path / "daemon.log"
-    environment = {
-        "AB_ASSETS_HOME": str(home.root),
-        "AB_ASSETS_AUTOMATION": "on",
-        "AB_ASSETS_SENSOR_SECONDS": "2",
-        "AB_ASSETS_SMTP_USER": USER,
-        "AB_ASSETS_SMTP_PASSWORD": PASSWORD,
-        "DAGSTER_HOME": str(prepare_dagster_home(home)),
+def live(started):
+    return started[0]
+
+
+def test_dropped_folders_become_reports_and_letters(started):
+    live, done = started
+    assert done.runs == succeeded(*stages("tiny-one"), *stages("tiny-two"))
+    assert done.made == partitions("tiny-one") | partitions("tiny-two")
+    assert done.letters == ["tiny-one: complete", "tiny-two: complete"]
+    letters = "".join(message.get_body(("html",)).get_content() for _, message in live.box.messages)
+    assert "Tiny BERT fine-tuned" in letters
+    for name in NAMES:
+        assert str(live.home.store.require(Ref("report", name)).path("report.html")) in letters
+    tags = [run.tags for run in live.instance.get_runs()]
+    assert {one["ab_assets/asked_by"] for one in tags} == {"refresh"}
+    assert all(one["ab_assets/why"] and one["ab_assets/asked_for"] for one in tags)
+    reasons = " ".join(str(tick.skip_reason) for tick in live.ticks("notifications"))
+    assert "sent: tiny-one completed" in reasons
+    for text in (live.said(), reasons, (live.home.root / "mail" / "told.json").read_text()):
+        assert USER not in text
+        assert PASSWORD not in text
+
+
+def test_touching_saving_again_and_remarks_start_nothing(live):
+    def change():
+        for file in [*live.code.rglob("*.py"), *live.home.folder("tiny-one").iterdir()]:
+            file.touch()
+        table = live.home.folder("tiny-two") / "antibodies.csv"
+        table.write_bytes(table.read_bytes())
+        for toml in (live.home.folder("tiny-one") / "benchmark.toml", live.home.root / "models" / "twins.toml"):
+            toml.write_text("# a remark\n" + toml.read_text())
+        metrics = live.code / "ab_assets" / "evaluation" / "metrics.py"
+        edited(metrics, '    """Return every metric but', '    # a comment\n    """Another docstring. Every metric but')
+
+    done = live.after(change)
+    assert done.runs == []
+    assert done.letters == []
+
+
+def test_a_changed_function_of_evaluation_makes_scores_and_reports_anew_and_trains_nothing(live):
+    metrics = live.code / "ab_assets" / "evaluation" / "metrics.py"
+    done = live.after(lambda: edited(metrics, '"ece": _ratio(gaps, total)', '"ece": _ratio(gaps, total) / 2'))
+    both = [stages("tiny-one"), stages("tiny-two")]
+    assert done.runs == succeeded(*(run for one in both for run in one))
+    assert done.made == {one for name in NAMES for one in partitions(name, lambda node: node.name in EVALUATION)}
+    assert {asset for asset, _ in done.reused} >= set(COMPUTED) & {node.name for node in ASSETS}
+    assert done.letters == ["tiny-one: complete", "tiny-two: complete"]
+
+
+def test_another_revision_of_a_model_runs_that_model_alone(live):
+    catalogue = live.home.root / "models" / "twins.toml"
+    done = live.after(lambda: edited(catalogue, "seed = 2", "seed = 22"))
+    assert done.runs == succeeded(
+        *((job, partition) for name in NAMES for job, partition in stages(name, ["twin-esm"]) if job != "prepare")
+    )
+    assert done.made == {
+        one for name in NAMES for one in partitions(name, lambda node: node.job != "prepare", ["twin-esm"])
     }
-    with (
-        mail_server(auth=True) as box,
-        DagsterInstance.from_config(str(home.dagster)) as instance,
-    ):
-        (home.root / "mail.toml").write_text(
-            f'host = "127.0.0.1"\nport = {box.port}\nsecurity = "none"\nsender = "ab-assets@lab.example"\n'
-            'recipients = ["you@lab.example"]\n'
-        )
-        with live_daemon(log, environment) as daemon:
-            yield home, instance, daemon, log, box
+    assert done.reused == set()
 
 
-def ticks(instance, name):
-    """Return the ticks of a sensor that are over, newest first."""
-    [state] = [one for one in instance.all_instigator_state() if one.name == name]
-    found = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=500)
-    return [one for one in found if one.status.value != "STARTED"]
+def test_other_content_of_one_benchmark_makes_all_of_that_one_anew_and_nothing_of_the_other(live):
+    table = live.home.folder("tiny-one") / "antibodies.csv"
+    done = live.after(lambda: write_csv(table, antibody_rows(40, seed=9)))
+    assert done.runs == succeeded(*stages("tiny-one"))
+    assert done.made == partitions("tiny-one")
+    assert done.letters == ["tiny-one: complete"]
 
 
-def runs(instance):
-    return sorted((run.job_name, run.tags["dagster/partition"], run.status.value) for run in instance.get_runs())
-
-
-def removed_and_returned(home, instance, daemon, log):
-    """Move the folder away and back to a further directory; the UI is told of both, and a look comes after it."""
+def test_a_removed_folder_is_retired_and_when_it_is_back_in_a_further_directory_nothing_is_made(live):
+    home, runs = live.home, {run.run_id for run in live.instance.get_runs()}
 
     def told():
-        records = instance.fetch_observations(AssetKey("raw_dataset"), limit=10).records
+        records = live.instance.fetch_observations(AssetKey("raw_dataset"), limit=10).records
         return [record.asset_observation.metadata["folder"].value for record in records]
 
     share = home.root.parent / "share"
     (home.root / "benchmarks.toml").write_text('directories = ["../share"]')
-    home.folder("tiny-live").rename(home.root / "aside")
-    until(told, daemon, log)
+    home.folder("tiny-one").rename(home.root / "aside")
+    live.until(told)
     assert told()[0].startswith("retired: its folder was removed on ")
     share.mkdir()
-    (home.root / "aside").rename(share / "tiny-live")
-    until(lambda: len(told()) > 1, daemon, log)
+    (home.root / "aside").rename(share / "tiny-one")
+    live.until(lambda: len(told()) > 1)
     assert told()[0] == f"not retired any more: its folder is in {share}"
     back = time.time()
-    until(lambda: len([t for t in ticks(instance, "refresh") if t.timestamp > back]) >= LOOKS, daemon, log)
-
-
-def test_a_dropped_folder_becomes_a_report_touching_it_starts_nothing_and_other_content_another(live, tmp_path):
-    home, instance, daemon, log, box = live
-    folder = write_specificity(tmp_path / "tiny-live")
-    shutil.copytree(folder, home.folder("tiny-live"))
-    until(lambda: home.store.current(Ref("report", "tiny-live")), daemon, log)
-    until(lambda: not instance.get_runs(RunsFilter(statuses=ACTIVE)), daemon, log)
-    first = runs(instance)
-    assert first == [
-        ("evaluate", "tiny-live|twin-bert", "SUCCESS"),
-        ("evaluate", "tiny-live|twin-esm", "SUCCESS"),
-        ("prepare", "tiny-live", "SUCCESS"),
-        ("report", "tiny-live", "SUCCESS"),
-    ]
-    until(box.subjects, daemon, log)
-    assert box.subjects() == ["tiny-live: complete"]
-    letter = box.messages[0][1].get_body(("html",)).get_content()
-    assert "Tiny BERT fine-tuned" in letter
-    assert str(home.store.require(Ref("report", "tiny-live")).path("report.html")) in letter
-    tags = [run.tags for run in instance.get_runs()]
-    assert {one["ab_assets/asked_by"] for one in tags} == {"refresh"}
-    assert all(one["ab_assets/why"] and one["ab_assets/asked_for"] for one in tags)
-    for file in home.folder("tiny-live").iterdir():
-        file.touch()
-    toml = home.folder("tiny-live") / "benchmark.toml"
-    toml.write_text("# a remark\n" + toml.read_text())
-    until(lambda: is_taken(look_at(home.folder("tiny-live")), read_seen(home).get("tiny-live")), daemon, log)
-    taken = time.time()
-    for sensor in ("refresh", "notifications"):
-        until(lambda name=sensor: len([t for t in ticks(instance, name) if t.timestamp > taken]) >= LOOKS, daemon, log)
-    assert runs(instance) == first
-    assert box.subjects() == ["tiny-live: complete"]
-    earlier = home.store.require(Ref("report", "tiny-live")).digest
-    write_csv(home.folder("tiny-live") / "antibodies.csv", antibody_rows(60, seed=9))
-    until(lambda: home.store.require(Ref("report", "tiny-live")).digest != earlier, daemon, log)
-    until(lambda: not instance.get_runs(RunsFilter(statuses=ACTIVE)), daemon, log)
-    assert runs(instance) == sorted(first * 2)
-    until(lambda: len(box.messages) > 1, daemon, log)
-    assert box.subjects() == ["tiny-live: complete"] * 2
-    removed_and_returned(home, instance, daemon, log)
-    assert runs(instance) == sorted(first * 2)
-    said = " ".join(str(tick.skip_reason) for tick in ticks(instance, "notifications"))
-    assert "sent: tiny-live completed" in said
-    for text in (log.read_text(), said, (home.root / "mail" / "told.json").read_text()):
-        assert USER not in text
-        assert PASSWORD not in text
+    live.until(lambda: len([tick for tick in live.ticks("refresh") if tick.timestamp > back]) >= LOOKS)
+    assert {run.run_id for run in live.instance.get_runs()} == runs
