@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ab_assets.artifacts.code_version import changed_since_loaded
 from ab_assets.artifacts.publication import Outcome, known_answer, publish_once
 from ab_assets.artifacts.store import Ref
 from ab_assets.candidates import draw_up_candidates
-from ab_assets.errors import MissingArtifactError
-from ab_assets.graph import CANDIDATES, COMPUTED
+from ab_assets.errors import AbAssetsError, MissingArtifactError
+from ab_assets.graph import CANDIDATES, COMPUTED, NODES
 from ab_assets.plan import question_now
 from ab_assets.products import products_for
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from ab_assets.artifacts.costs import Meter
     from ab_assets.home import Home
     from ab_assets.progress import Progress
+
+# What computes is imported with this module, some time after its digests were taken for the questions.
+_CHANGED = changed_since_loaded(sorted({name for asset in COMPUTED for name in NODES[asset].code}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,13 @@ class Work:
 
 
 def run_work(home: Home, work: Work, progress: Progress, meter: Meter | None = None) -> Iterator[Outcome]:
-    """Yield what each wanted partition shows, upstream first; what was answered before is reused."""
+    """Yield what each wanted partition shows, upstream first; what was answered before is reused.
+
+    Raises AbAssetsError when this process may have loaded other code than its questions name.
+    """
+    if _CHANGED:
+        what = f"the code changed while this process was starting: {', '.join(_CHANGED)}"
+        raise AbAssetsError(what=what, hint="Run it again.")
     benchmark = home.benchmark(work.benchmark)
     products = products_for(home, benchmark, work.model, progress, meter)
     for ref in work.refs():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ab_assets.artifacts.code_version import code_of, settled
+from ab_assets.artifacts.code_version import code_of, differing, settled
 from ab_assets.errors import AbAssetsError
 from ab_assets.graph import NODES
 
@@ -23,8 +23,7 @@ def latest_code() -> Code:
     ask other questions than this process, because the code that plans has changed since it was loaded.
     """
     look = settled()
-    planning = code_of(_PLANNING, look)
-    if changed := sorted(name for name in planning.keys() | _LOADED if planning.get(name) != _LOADED.get(name)):
+    if changed := differing(_LOADED, code_of(_PLANNING, look)):
         raise AbAssetsError(
             what=f"the code that plans has changed: {', '.join(changed)}", hint="Reload the code location."
         )

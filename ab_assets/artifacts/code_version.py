@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ab_assets.errors import UnreadableFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from typing import TypeAlias
 
     Stamp: TypeAlias = tuple[int, ...] | None
@@ -85,6 +85,17 @@ def code_of(modules: Iterable[str], look: Look = when_loaded) -> dict[str, str]:
             closure[name], imports, perhaps = read
             pending += [*imports, *(one for one in perhaps if look(_path_of(one, look)) is not None)]
     return dict(sorted(closure.items()))
+
+
+def changed_since_loaded(modules: Iterable[str]) -> list[str]:
+    """Return which of `modules`, and of all they import, are other code on the disk than this process read."""
+    names = list(modules)
+    return differing(code_of(names), code_of(names, stamp_of))
+
+
+def differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    """Return the modules that have other digests, or none, in the other."""
+    return sorted(name for name in one.keys() | other if one.get(name) != other.get(name))
 
 
 def normalised_digest(source: str) -> str:

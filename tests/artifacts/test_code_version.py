@@ -8,7 +8,7 @@ import time
 import pytest
 
 from ab_assets.artifacts import code_version
-from ab_assets.artifacts.code_version import code_of, normalised_digest, settled
+from ab_assets.artifacts.code_version import changed_since_loaded, code_of, normalised_digest, settled
 from ab_assets.errors import UnreadableFileError
 
 SOURCE = '''
@@ -286,6 +286,16 @@ def test_a_new_look_finds_other_bytes_of_a_file_beside_the_code(closure, tmp_pat
     before = closure({"start.py": "", "style.css": "a {}"}, file)
     the("style.css", tmp_path).write_text("a { }")
     assert code_of([file]) == before != code_of([file], settled())
+
+
+def test_code_that_is_another_than_was_loaded_is_named(closure, tmp_path):
+    modules = {"start.py": "import ab_assets.b, ab_assets.c", "b.py": "X = 1", "c.py": "X = 1"}
+    closure(modules)
+    the("b.py", tmp_path).write_text("X = 1  # a remark")
+    assert changed_since_loaded(["ab_assets.start"]) == []
+    the("c.py", tmp_path).write_text("import ab_assets.d")
+    (the("c.py", tmp_path).parent / "d.py").write_text("Y = 1")
+    assert changed_since_loaded(["ab_assets.start"]) == ["ab_assets.c", "ab_assets.d"]
 
 
 def test_one_look_sees_one_state_of_each_file(closure, tmp_path, at_rest):
