@@ -1,5 +1,6 @@
 # make demo    install, then two demo benchmarks from data to report
 # make test    install, then the tests
+#              (TESTS="..." chooses others by their marks)
 # make test-long  the tests of minutes: demos and published data from download to report
 # make test-cluster  the tests of pods on the cluster that KUBECONFIG names, with all of Dagster in it (10 minutes);
 #              AB_ASSETS_TEST_POD names a pod spec with which its pods run this checkout
@@ -11,6 +12,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TESTS := not real_weights and not long
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test test-long test-cluster bench bench-gpu lint ui install clean
@@ -32,10 +34,10 @@ ui: install
 	@$(BIN)/ab-assets ui
 
 test: install
-	@$(BIN)/python -m pytest -n auto --dist loadgroup -m "not real_weights and not long"
+	@$(BIN)/python -m pytest -n auto --dist loadgroup -m "$(TESTS)"
 
-test-long: install
-	@$(BIN)/python -m pytest -n auto --dist loadgroup -m "(real_weights or long) and not cluster"
+test-long: TESTS := (real_weights or long) and not cluster
+test-long: test
 
 test-cluster: install
 	@$(BIN)/python -m pytest -m cluster

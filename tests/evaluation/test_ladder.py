@@ -20,6 +20,8 @@ from ab_assets.splits.identity import largest_identity, sequence_identity
 from ab_assets.splits.ladder import RUNGS, ladder
 from ab_assets.tables import CURATED, conform
 
+pytestmark = pytest.mark.xdist_group("ladder")  # one fixture for all
+
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 MIRROR = os.environ.get("AB_ASSETS_MIRROR", "")
 

@@ -126,6 +126,7 @@ mutation Launch($parameters: LaunchBackfillParams!) {
 
 
 @pytest.mark.ui
+@pytest.mark.xdist_group("daemon")
 def test_command_and_api_ask_for_the_same_and_the_daemon_makes_it(two, tmp_path):
     environment = {
         "AB_ASSETS_HOME": str(two.root),

@@ -24,7 +24,7 @@ from jobs.launching import open_instance, register, run_job
 from jobs.rebuilding import rebuild_catalogue
 from resources.home import HomeResource
 
-pytestmark = pytest.mark.ui
+pytestmark = [pytest.mark.ui, pytest.mark.xdist_group("daemon")]
 
 DEADLINE_SECONDS = 300
 

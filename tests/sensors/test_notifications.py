@@ -18,6 +18,8 @@ from ab_assets.home import Home
 from jobs.launching import open_instance
 from sensors.outbox import Pause, Told, read_told, write_told
 
+pytestmark = pytest.mark.xdist_group("letters")  # one fixture for all
+
 ONE_MODEL = SPECIFICITY.replace('["twin-bert", "twin-esm"]', '["twin-bert"]')
 HOSTILE = ONE_MODEL.replace("Tiny specificity", f"Tiny <b>specificity</b> {PASSWORD}")
 HOUR = 3600.0

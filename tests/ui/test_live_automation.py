@@ -16,7 +16,7 @@ from ab_assets.graph import COMPUTED, NODES
 
 pytestmark = [
     pytest.mark.ui,
-    pytest.mark.xdist_group("automation"),
+    pytest.mark.xdist_group("daemon"),
     pytest.mark.filterwarnings("ignore:::aiosmtpd"),  # of a password without STARTTLS, in a thread of its own
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from live_ui import served, until
 
-pytestmark = [pytest.mark.ui, pytest.mark.xdist_group("ui")]
+pytestmark = [pytest.mark.ui, pytest.mark.xdist_group("daemon")]
 
 
 @pytest.fixture(scope="module")
