@@ -430,18 +430,20 @@ def rebuild_catalogue() -> None:
 
 @app.command()
 def demo(
+    benchmark: Annotated[list[str] | None, typer.Argument(metavar="DEMO", help="By default both.")] = None,
     *,
     model: Annotated[list[str] | None, typer.Option(help="Compare this model, too; may be said again.")] = None,
 ) -> None:
-    """Make the two demo benchmarks, from simulated antibodies to the reports.
+    """Make the demo benchmarks, demo-specificity and demo-paratope, from simulated antibodies to the reports.
 
     \b
     ab-assets demo
+    ab-assets demo demo-specificity
     ab-assets demo --model my-bert
     """
     from ab_assets.commands.rounds import run_demo  # noqa: PLC0415
 
-    run_demo(_home(), models=model or ())
+    run_demo(_home(), names=benchmark or (), models=model or ())
 
 
 @app.command()

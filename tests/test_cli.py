@@ -293,3 +293,11 @@ def test_a_letter_can_be_looked_at(tmp_path):
     assert "A &lt;b&gt;tiny&lt;/b&gt; spec" in page
     assert "cid:" not in page
     assert run("mail", "--preview", "tinny", home=tmp_path).returncode == 2
+
+
+def test_a_demo_that_is_none_is_refused_before_anything_is_made(tmp_path):
+    done = run("demo", "demo-paratop", home=tmp_path)
+    assert done.returncode == 2
+    assert "there is no demo 'demo-paratop'" in done.stderr
+    assert "demo-paratope" in done.stderr
+    assert not (tmp_path / "benchmarks").exists()

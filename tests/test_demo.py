@@ -13,19 +13,23 @@ from ab_assets.products import products_for
 from ab_assets.progress import silent
 from ab_assets.training.data import FitData
 
-pytestmark = [pytest.mark.real_weights, pytest.mark.xdist_group("weights")]
+pytestmark = pytest.mark.real_weights
+
+EACH = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("demo-specificity", "demo-paratope")]
+
+
+@pytest.fixture(scope="module", params=EACH)
+def demo(request, tmp_path_factory):
+    """Return the home of one demo, and its name."""
+    home = tmp_path_factory.mktemp("demo")
+    ab_assets(home, "demo", request.param)
+    return home, request.param
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    home = tmp_path_factory.mktemp("demo")
-    ab_assets(home, "demo")
-    return home
-
-
-@pytest.fixture(scope="module", params=["demo-specificity", "demo-paratope"])
-def document(request, demo):
-    return json.loads(ab_assets(demo, "metrics", request.param, "--json"))
+def document(demo):
+    home, name = demo
+    return json.loads(ab_assets(home, "metrics", name, "--json"))
 
 
 def auroc(document, method: str) -> dict:
@@ -46,13 +50,11 @@ def test_the_controls_interval_holds_a_half(document):
     assert control["low"] <= 0.5 <= control["high"]
 
 
-@pytest.mark.parametrize("benchmark", ["demo-specificity", "demo-paratope"])
-def test_random_weights_are_worth_less_to_a_probe(demo, benchmark, tmp_path):
+def test_random_weights_are_worth_less_to_a_probe(demo, tmp_path):
     """Same data, same tokens, same architecture: only what was learned before is missing."""
-    probes = {}
+    home, probes = Home(demo[0]), {}
     for model in ("antiberty", "antiberty-random"):
-        home = Home(demo)
-        products = products_for(home, home.benchmark(benchmark), model, silent)
+        products = products_for(home, home.benchmark(demo[1]), model, silent)
         roles = products.roles.filter(fit=0)
         test = products.rows.join(roles.filter(role="test"), on="row_id", how="semi")
         data = FitData.build(
@@ -73,6 +75,7 @@ def test_no_leak_is_found(document):
 
 
 def test_the_second_demo_reuses_everything(demo):
-    said = ab_assets(demo, "demo")
-    assert "prepare demo-specificity: 0 made, 7 reused" in said
-    assert "evaluate demo-paratope antiberty: 0 made, 6 reused" in said
+    home, name = demo
+    said = ab_assets(home, "demo", name)
+    assert f"prepare {name}: 0 made, 7 reused" in said
+    assert f"evaluate {name} antiberty: 0 made, 6 reused" in said

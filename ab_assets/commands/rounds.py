@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ab_assets.artifacts.store import Ref
+from ab_assets.benchmarks.reading import nearest_name
 from ab_assets.commands.console import TerminalProgress, complain, say
 from ab_assets.commands.intake import DEFINED, add_benchmark
 from ab_assets.commands.listings import metrics_document, metrics_lines
@@ -135,17 +136,21 @@ def predict_file(home: Home, name: str, model: str, path: Path, output: Path | N
     return target, scored.table.height, int(scored.table["out_of_domain"].sum()), scored.rejected.height
 
 
-def run_demo(home: Home, *, models: Sequence[str] = ()) -> None:
-    """Make the simulated antibodies, both demo benchmarks up to their reports, and print what to open.
+def run_demo(home: Home, *, names: Sequence[str] = (), models: Sequence[str] = ()) -> None:
+    """Make the simulated antibodies, the demo benchmarks up to their reports, and print what to open.
 
-    `models`: compare these, too, each of the catalogue or of the user's own files.
+    `names`: only these of them; `models`: compare these, too, each of the catalogue or of the user's own files.
     """
     from ab_assets.datasets.simulation import write_demo  # noqa: PLC0415 - only the demo simulates
 
+    for name in names:
+        if name not in DEMOS:
+            raise UnknownNameError(what=f"there is no demo {name!r}", hint=nearest_name(name, list(DEMOS)))
+    chosen = [name for name in DEMOS if name in names or not names]
     if models:
         _obtained(home, models)
     compared = json.dumps(list(dict.fromkeys((DEMO_MODEL, *models))))
-    for name in DEMOS:
+    for name in chosen:
         folder = home.own_folder(name)
         folder.mkdir(parents=True, exist_ok=True)
         write_demo(name, folder)
@@ -159,7 +164,7 @@ def run_demo(home: Home, *, models: Sequence[str] = ()) -> None:
         for line in metrics_lines(metrics_document(home, name)):
             say(f"  {line}" if line else "")
     say("Reports:")
-    for name in DEMOS:
+    for name in chosen:
         say(f"  {home.store.require(Ref('report', name)).path('report.html')}")
     say("The same in the Dagster UI:  make ui   (or: .venv/bin/ab-assets ui)")
 

@@ -135,7 +135,7 @@ def live_home(folder: Path, models: str):
     environment = {
         "AB_ASSETS_HOME": str(home.root),
         "AB_ASSETS_AUTOMATION": "on",
-        "AB_ASSETS_SENSOR_SECONDS": "1",
+        "AB_ASSETS_SENSOR_SECONDS": "2",
         "AB_ASSETS_SMTP_USER": USER,
         "AB_ASSETS_SMTP_PASSWORD": PASSWORD,
         "DAGSTER_HOME": str(home.dagster),
