@@ -60,7 +60,7 @@ def has_interval(document: dict, method: str) -> bool:
 
 
 def test_the_published_paratope_split_is_waived_shown_and_learnt(tmp_path):
-    keep = {"paragraph_train.parquet": 32, "paragraph_val.parquet": 10, "paragraph_test.parquet": 10}
+    keep = {"paragraph_train.parquet": 24, "paragraph_val.parquet": 8, "paragraph_test.parquet": 8}
     folder = reduced("paratope-paragraph", tmp_path / "home", tmp_path / "small-paragraph", keep=keep, by="pdb")
     document = round_of(tmp_path / "home", folder)
     assert not document["certificate"]["enforced"]
@@ -76,7 +76,7 @@ def test_the_published_paratope_split_is_waived_shown_and_learnt(tmp_path):
 
 
 def test_the_neutralisation_folds_are_apart(tmp_path):
-    keep = {"sarscov2_paired.csv": 120}
+    keep = {"sarscov2_paired.csv": 60}
     folder = reduced("sarscov2-neutralisation", tmp_path / "home", tmp_path / "small-sarscov2", keep=keep, by="id")
     document = round_of(tmp_path / "home", folder)
     certificate = document["certificate"]
