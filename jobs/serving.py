@@ -36,8 +36,9 @@ def serve(home: Home, *, host: str, port: int) -> int:
         [*_module("dagster_webserver"), "--host", host, "--port", str(port), "--workspace", str(WORKSPACE)],
         [*_module("dagster._daemon"), "run", "--workspace", str(WORKSPACE)],
     )
-    for told in (signal.SIGINT, signal.SIGTERM):  # who starts this in the background may have SIGINT ignored, here and
-        signal.signal(told, signal.default_int_handler)  # in what is started from here
+    # A script's background starts with SIGINT ignored, and what is started from here would ignore it, too.
+    for told in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(told, signal.default_int_handler)
     children = [subprocess.Popen(command, env=environment) for command in commands]
     try:
         while all(child.poll() is None for child in children):

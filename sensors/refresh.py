@@ -83,17 +83,13 @@ def refresh_sensor(jobs: Sequence[UnresolvedAssetJobDefinition]) -> SensorDefini
 def _looked(context: SensorEvaluationContext, home: Home) -> tuple[list[Request], list[str]]:
     """Return what is due, and what is left out and why; broken parts are said and stand in nobody's way."""
     try:
-        known = home.names()
+        known, code = home.names(), latest_code()
     except AbAssetsError as error:
         return [], [str(error)]
     try:
         models = Models(home.catalogue())
     except AbAssetsError as error:
         return [], [f"the models cannot be read: {error}"]
-    try:
-        code = latest_code()
-    except AbAssetsError as error:
-        return [], [str(error)]
     now = under_way(context.instance)
     registered = set(context.instance.get_dynamic_partitions(BENCHMARK))
     seen = read_seen(home)

@@ -6,17 +6,18 @@ import ast
 import functools
 import hashlib
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ab_assets.artifacts.fingerprint import stamp_of
 from ab_assets.errors import UnreadableFileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import TypeAlias
 
-    Stamp: TypeAlias = tuple[int, ...] | None
+    from ab_assets.artifacts.fingerprint import Stamp
+
     Look: TypeAlias = Callable[[Path], Stamp]
 
 PACKAGE = "ab_assets"
@@ -27,14 +28,6 @@ _NO_PART_OF_RESULTS = ("ab_assets.artifacts", "ab_assets.errors", "ab_assets.pro
 
 # Who saves a file or checks out a commit is done within this time; until then it is not known what it will be.
 _SETTLED_NS = 2 * 10**9
-
-
-def stamp_of(path: Path) -> Stamp:
-    """Return what is another when a file was written or replaced; None where there is none."""
-    with suppress(FileNotFoundError, NotADirectoryError):
-        stat = path.stat()
-        return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
-    return None
 
 
 @functools.cache

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
+Stamp: TypeAlias = tuple[int, ...] | None
 Part = Literal["inputs", "parameters", "model", "code", "asset"]
 _WORDS: Mapping[Part, str] = {"inputs": "input", "parameters": "parameter", "model": "model", "code": "code of"}
 _SHOWN = ("parameters", "model")  # the others hold digests, which say nothing to a reader
@@ -24,6 +26,17 @@ def canonical_json(value: object) -> str:
 def digest_of(value: object) -> str:
     """Return the sha256 (64 hex digits) of the canonical JSON of `value`."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def stamp_of(path: Path) -> Stamp:
+    """Return what is another when a file was written or replaced, its times last; None where there is none.
+
+    The last one, the time of the last change of the file itself, cannot be set back by a copy.
+    """
+    with suppress(FileNotFoundError, NotADirectoryError):
+        stat = path.stat()
+        return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+    return None
 
 
 def file_digest(path: Path) -> str:

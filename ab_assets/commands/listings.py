@@ -67,7 +67,6 @@ def status_rows(home: Home) -> list[Row]:
             rows.append(_unplanned(home, name, "invalid", f"it cannot be read; see: ab-assets plan {name}"))
             continue
         steps = plan([(benchmark, home.folder(name))], home.catalogue(), home.store)
-        report = home.store.current(Ref("report", name))
         rows.append(
             {
                 "benchmark": name,
@@ -75,7 +74,7 @@ def status_rows(home: Home) -> list[Row]:
                 "models": list(benchmark.models),
                 "fresh": sum(step.status == "fresh" for step in steps),
                 "partitions": len(steps),
-                "report": str(report.folder / "report.html") if report else None,
+                "report": _report_path(home, name),
                 "note": "",
             }
         )
@@ -131,20 +130,17 @@ def damage_in(home: Home) -> tuple[int, list[str]]:
 
 
 def _unplanned(home: Home, name: str, task: str, note: str) -> Row:
+    unknown = {"models": [], "fresh": 0, "partitions": 0}
+    return {"benchmark": name, "task": task, **unknown, "report": _report_path(home, name), "note": note}
+
+
+def _report_path(home: Home, name: str) -> str | None:
+    """Return where the report is; one that cannot be read is none, as `ab-assets plan` says."""
     try:
         report = home.store.current(Ref("report", name))
     except CorruptArtifactError:
-        report = None
-    path = str(report.folder / "report.html") if report else None
-    return {
-        "benchmark": name,
-        "task": task,
-        "models": [],
-        "fresh": 0,
-        "partitions": 0,
-        "report": path,
-        "note": note,
-    }
+        return None
+    return str(report.folder / "report.html") if report else None
 
 
 def _cell(value: Row | None) -> str:
